@@ -1,0 +1,1 @@
+"""From the outside world to an index: sources, encoders, stores, and the build loop."""

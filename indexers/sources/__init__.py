@@ -1,0 +1,1 @@
+"""Parsers: files to passages."""

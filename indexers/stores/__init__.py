@@ -1,0 +1,1 @@
+"""Stores: Qdrant embedded, Qdrant server, and the exact reference in memory."""

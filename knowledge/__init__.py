@@ -1,0 +1,1 @@
+"""Medical knowledge without vectors or models."""

@@ -1,0 +1,1 @@
+"""Generators: what drafts an answer from evidence."""

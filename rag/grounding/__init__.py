@@ -1,0 +1,1 @@
+"""Checks between a draft and an answer: quotes, support, polarity."""

@@ -1,0 +1,1 @@
+"""Contract tests: one class per protocol, run by every implementation."""

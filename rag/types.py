@@ -1,0 +1,344 @@
+"""The nouns of Vesalius: what flows from a source file to a checked answer.
+
+All are frozen. A step returns a new value (`dataclasses.replace`) instead of changing one.
+Coordinates on a page are PDF points, origin at the top left corner. Pages count from 1.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+Kind = Literal["page", "figure", "case", "fact"]
+KINDS: tuple[Kind, ...] = ("page", "figure", "case", "fact")
+
+SourceKind = Literal["pages", "cases", "facts"]
+Polarity = Literal["present", "absent", "uncertain"]
+
+Matrix = npt.NDArray[np.float32]
+"""Vectors of one item, float32, shape (n_vectors, dim): one row when dense, many for late interaction."""
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """A rectangle on a page, in PDF points from the top left corner."""
+
+    x0: float
+    y0: float
+    x1: float
+    y1: float
+
+    def union(self, other: Box) -> Box:
+        """The smallest box that holds both."""
+        return Box(min(self.x0, other.x0), min(self.y0, other.y0), max(self.x1, other.x1), max(self.y1, other.y1))
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Where each word of a page passage stands: box i belongs to word i of `passage.text.split()`.
+
+    Stored packed (int16 tenths of a point, deflated) because a page holds hundreds of words.
+    """
+
+    packed: bytes
+
+    @classmethod
+    def from_boxes(cls, boxes: npt.ArrayLike) -> Layout:
+        """Pack word boxes of shape (n_words, 4), in points; the error is at most 0.05 pt."""
+        tenths = np.rint(np.asarray(boxes, dtype=np.float64).reshape(-1, 4) * 10)
+        return cls(zlib.compress(np.clip(tenths, -32768, 32767).astype("<i2").tobytes(), 6))
+
+    def boxes(self) -> npt.NDArray[np.float32]:
+        """The word boxes in points, shape (n_words, 4)."""
+        tenths = np.frombuffer(zlib.decompress(self.packed), dtype="<i2").reshape(-1, 4)
+        return (tenths / 10).astype(np.float32)
+
+
+@dataclass(frozen=True, slots=True)
+class PageLocator:
+    """A place in a book: the physical page from 1, and the box of a figure (None for the whole page)."""
+
+    page: int
+    box: Box | None = None
+    section: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class CaseLocator:
+    """A place in a report corpus. `day` counts from the patient's own reference day."""
+
+    record: str
+    patient: str | None = None
+    study: str | None = None
+    day: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FactLocator:
+    """A triple of a knowledge graph. An absent finding is another fact than a present one."""
+
+    head: str
+    relation: str
+    tail: str
+    polarity: Polarity = "present"
+
+
+Locator = PageLocator | CaseLocator | FactLocator
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """One source file of a library: a book, a case corpus or a fact file.
+
+    `name` is what users call it (a book's file stem); `sha256` identifies its content.
+    `units` is how many units its parser will yield, for progress.
+    """
+
+    name: str
+    path: Path
+    sha256: str
+    source: SourceKind
+    units: int
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """What is indexed, found and cited: a page, a figure, a case or a fact. Text or image is present.
+
+    `images` are files on this machine. `meta` holds short filterable strings such as domain, modality, source, license.
+    `layout` is set for pages with a text layer; a search leaves it out, `Store.get` returns it.
+    """
+
+    id: str
+    kind: Kind
+    document: str
+    text: str
+    locator: Locator
+    images: tuple[Path, ...] = ()
+    meta: Mapping[str, str] = field(default_factory=dict)
+    layout: Layout | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        if not self.text.strip() and not self.images:
+            raise ValueError(f"passage {self.id} has neither text nor image")
+
+    @property
+    def page(self) -> int | None:
+        """The page number from 1, for pages and figures."""
+        return self.locator.page if isinstance(self.locator, PageLocator) else None
+
+    @property
+    def box(self) -> Box | None:
+        """The figure's box on its page."""
+        return self.locator.box if isinstance(self.locator, PageLocator) else None
+
+    @property
+    def section(self) -> tuple[str, ...]:
+        """Headings above the passage, outermost first."""
+        return self.locator.section if isinstance(self.locator, PageLocator) else ()
+
+    @property
+    def record(self) -> str | None:
+        """The case record's own id."""
+        return self.locator.record if isinstance(self.locator, CaseLocator) else None
+
+    @property
+    def fact(self) -> tuple[str, str, str] | None:
+        """The triple (head, relation, tail)."""
+        locator = self.locator
+        return (locator.head, locator.relation, locator.tail) if isinstance(locator, FactLocator) else None
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """An item that could not be indexed: which file, where in it, at which stage, and why."""
+
+    path: str
+    locator: str
+    stage: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """The step of work that is parsed, encoded, written and marked as a whole (a page, a few cases, some facts).
+
+    Its key is stable across runs, so a resumed build knows what is done; encoding never mixes two units.
+    """
+
+    key: str
+    passages: tuple[Passage, ...]
+    skipped: tuple[Skipped, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """A question: text, image or both. `filters` maps a field to the values accepted for it.
+
+    `images` and `prior_images` are files. `options` are the choices of a multiple-choice question, in order.
+    """
+
+    text: str = ""
+    images: tuple[Path, ...] = ()
+    id: str = "query"
+    options: tuple[str, ...] = ()
+    prior_images: tuple[Path, ...] = ()
+    patient: str | None = None
+    filters: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        # Python users write images=("cxr.png",); the rest of the system sees paths.
+        object.__setattr__(self, "images", tuple(Path(image) for image in self.images))
+        object.__setattr__(self, "prior_images", tuple(Path(image) for image in self.prior_images))
+        if not self.text.strip() and not self.images:
+            raise ValueError("a query needs a text or an image")
+
+
+@dataclass(frozen=True, slots=True)
+class SparseVector:
+    """Term weights: unsigned 32-bit term ids, ascending and unique, with their weights."""
+
+    indices: tuple[int, ...]
+    values: tuple[float, ...]
+
+
+Vector = Matrix | SparseVector
+
+VectorForm = Literal["dense", "multi", "sparse"]
+
+
+@dataclass(frozen=True, slots=True)
+class VectorSpec:
+    """One named vector of a passage kind, called a channel.
+
+    dense: one row, compared by dot product. multi: several rows, compared by MaxSim. sparse: term weights, the
+    store multiplies the query's by their inverse document frequency. Rows are unit length, so dot product is cosine.
+    """
+
+    name: str
+    form: VectorForm
+    dim: int = 0
+    storage: Literal["f32", "f16"] = "f32"
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """A passage with its vectors by channel, ready to be stored. A channel without a vector is left out."""
+
+    passage: Passage
+    vectors: Mapping[str, Vector]
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelScore:
+    """Rank (from 1) and raw score of a hit in one channel. Raw scores of two channels are never compared."""
+
+    rank: int
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A passage found, with the score that ranks it now and what each channel said."""
+
+    passage: Passage
+    score: float
+    channels: Mapping[str, ChannelScore] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """A hit that was found and not kept, with the reason."""
+
+    hit: Hit
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """The hits kept for an answer, best first, those dropped, and the budget in words they had to fit."""
+
+    hits: tuple[Hit, ...]
+    dropped: tuple[Dropped, ...] = ()
+    budget_words: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class DraftClaim:
+    """A statement as a generator made it, with the passage it cites and the words it quotes from there."""
+
+    text: str
+    passage_id: str
+    quote: str
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """What a generator returns, before any check. `choice` is the index of an option, from 0.
+
+    `confidence` in [0, 1] is the generator's own estimate that the evidence answers the question.
+    """
+
+    claims: tuple[DraftClaim, ...]
+    choice: int | None = None
+    confidence: float = 0.0
+    usage: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Citation:
+    """The number n that a claim shows, and what stands behind it: a passage, the quoted words and their boxes.
+
+    `box` covers the whole quote; `lines` holds one box per printed line of it.
+    """
+
+    n: int
+    passage: Passage
+    quote: str
+    box: Box | None = None
+    lines: tuple[Box, ...] = ()
+
+    @property
+    def document(self) -> str:
+        """The cited document's name."""
+        return self.passage.document
+
+    @property
+    def page(self) -> int | None:
+        """The cited page, from 1."""
+        return self.passage.page
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """One statement of an answer: the numbers of its citations, its support in [0, 1], and each check's outcome."""
+
+    text: str
+    citations: tuple[int, ...]
+    support: float
+    checks: Mapping[str, bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A grounded answer, or an abstention with its reason. `choice` is the chosen option's letter."""
+
+    id: str
+    text: str
+    claims: tuple[Claim, ...]
+    citations: tuple[Citation, ...]
+    evidence: Evidence
+    choice: str | None = None
+    abstained: bool = False
+    reason: str | None = None
+    confidence: float = 0.0
+    stop_reason: str = "answered"
+    usage: Mapping[str, int] = field(default_factory=dict)
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    trace: tuple[Mapping[str, Any], ...] = ()
