@@ -1,1 +1,1 @@
-"""Checks between a draft and an answer: quotes, support, polarity."""
+"""Claims are checked against the passages they cite before anybody sees them."""

@@ -1,0 +1,46 @@
+# Every command makes what it needs first: the environment in .venv and the model files in the user's cache.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+LIBRARY ?= library
+
+.PHONY: demo test check bench slow models lock clean
+
+demo: models
+	$(BIN)/vesalius demo --library $(LIBRARY)
+
+test: models
+	$(BIN)/python -m pytest
+
+check: $(VENV)/.ready
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest -q tests/house
+
+bench: models
+	$(BIN)/python -m benchmarks.search
+	$(BIN)/python -m benchmarks.build
+
+slow: models
+	$(BIN)/python -m pytest -m slow
+
+models: $(VENV)/.ready
+	$(BIN)/vesalius models pull --quiet
+
+# The lock pins every package; the project itself is installed without looking at its dependencies again.
+$(VENV)/.ready: requirements.lock pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps -e .
+	touch $@
+
+lock:
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv pip compile --quiet --no-header --extra dev --extra llama-index --no-emit-index-url --no-annotate \
+	  --python-version 3.11 pyproject.toml requirements.build -o requirements.lock
+
+clean:
+	rm -rf $(VENV) build dist

@@ -1,0 +1,118 @@
+"""Image vectors: the DINOv2-small backbone on onnxruntime. Image to image only; it reads no text.
+
+Oquab et al., 2023, https://arxiv.org/abs/2304.07193
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from indexers.encoders.onnx_session import OnnxSession
+from indexers.encoders.pictures import Aspect, model_input, open_picture
+from indexers.encoders.unit_rows import unit_rows
+from indexers.model_lock import ModelFiles
+from rag.errors import QueryError, SourceError
+from rag.fingerprint import digest
+from rag.types import Matrix, Passage, Query, Vector, VectorSpec
+
+DIM = 384
+GRID = 16
+# Larger batches gain nothing on a CPU and hold more memory.
+_BATCH = 4
+
+View = Literal["class", "class_mean", "patches"]
+
+
+@dataclass(frozen=True, slots=True)
+class ImageOptions:
+    """What of an image becomes rows.
+
+    view: "class" is the class vector (384-d); "class_mean" the class vector beside the mean patch (768-d); "patches"
+    is one row per patch of a 16 x 16 grid (384-d), averaged over squares of `pool` x `pool` patches.
+    form: "multi" keeps the rows of several images apart, so the best one counts; "dense" averages them to one row.
+    """
+
+    view: View = "class"
+    form: Literal["dense", "multi"] = "multi"
+    aspect: Aspect = "stretch"
+    pool: Literal[1, 2, 4] = 1
+    size: Literal[224] = 224
+    storage: Literal["f32", "f16"] = "f32"
+
+
+_DEFAULT = ImageOptions()
+
+
+class ImageEncoder:
+    """Rows of an item's images; an item without images has none."""
+
+    def __init__(self, model: ModelFiles, channel: str = "image", options: ImageOptions = _DEFAULT) -> None:
+        self._session = OnnxSession(model)
+        self._weights = model.weights
+        self._options = options
+        dim = 2 * DIM if options.view == "class_mean" else DIM
+        self._spec = VectorSpec(channel, options.form, dim, options.storage)
+
+    @property
+    def spec(self) -> VectorSpec:
+        return self._spec
+
+    @property
+    def fingerprint(self) -> str:
+        return digest({"encoder": "image", "weights": self._weights, **asdict(self._options)})
+
+    @property
+    def forward_seconds(self) -> float:
+        """Time spent inside the model so far."""
+        return self._session.forward_seconds
+
+    def encode_passages(self, passages: Sequence[Passage]) -> list[Vector | None]:
+        """Raises SourceError naming the file when an image cannot be read."""
+        return self._encode([passage.images for passage in passages])
+
+    def encode_queries(self, queries: Sequence[Query]) -> list[Vector | None]:
+        """Raises QueryError naming the file when an image cannot be read."""
+        try:
+            return self._encode([query.images for query in queries])
+        except SourceError as error:
+            raise QueryError(f"{error}; give a whole image file of a common format") from error
+
+    def grid(self, path: Path) -> Matrix:
+        """The 16 x 16 patch vectors of one image, unit rows, shape (256, 384), row by row from the top left."""
+        return unit_rows(self._tokens([path])[0][1:])
+
+    def _encode(self, items: Sequence[tuple[Path, ...]]) -> list[Vector | None]:
+        paths = list(dict.fromkeys(path for paths in items for path in paths))
+        rows: dict[Path, Matrix] = {}
+        for start in range(0, len(paths), _BATCH):
+            batch = paths[start : start + _BATCH]
+            for path, tokens in zip(batch, self._tokens(batch), strict=True):
+                rows[path] = image_rows(tokens, self._options)
+        return [self._join([rows[path] for path in paths]) if paths else None for paths in items]
+
+    def _tokens(self, paths: Sequence[Path]) -> Matrix:
+        pixels = [model_input(open_picture(path), self._options.size, self._options.aspect) for path in paths]
+        return self._session.run({"input_image": np.stack(pixels)})
+
+    def _join(self, rows: Sequence[Matrix]) -> Matrix:
+        joined = np.concatenate(rows)
+        return unit_rows(joined.mean(axis=0)) if self._options.form == "dense" else joined
+
+
+def image_rows(tokens: Matrix, options: ImageOptions) -> Matrix:
+    """Unit rows of one image from its tokens (257, 384), row 0 the class vector. Pure."""
+    match options.view:
+        case "class":
+            return unit_rows(tokens[0])
+        case "class_mean":
+            # Each half has length 1, so both weigh the same.
+            return unit_rows(np.concatenate([unit_rows(tokens[0]), unit_rows(tokens[1:].mean(axis=0))], axis=1))
+        case "patches":
+            side = GRID // options.pool
+            grid = tokens[1:].reshape(side, options.pool, side, options.pool, DIM)
+            return unit_rows(grid.mean(axis=(1, 3)).reshape(-1, DIM))

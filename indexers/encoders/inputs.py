@@ -1,0 +1,22 @@
+"""What an encoder reads of a passage or a query, in one place so that all channels read the same. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from rag.types import Passage
+
+TextOf = Callable[[Passage], str]
+
+
+def context_of(passage: Passage) -> str:
+    """Where the passage stands: its headings, outermost first; empty when it has none.
+
+    A window in the middle of a page rarely repeats the heading it belongs to.
+    """
+    return " > ".join(heading.strip() for heading in passage.section if heading.strip())
+
+
+def with_context(context: str, text: str) -> str:
+    """A window as a model reads it: the context on a line of its own above it."""
+    return f"{context}\n{text}" if context else text

@@ -1,0 +1,73 @@
+"""Which files a path given to --pages, --cases or --facts means."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from rag.errors import UsageError
+from rag.types import Skipped, SourceKind
+
+PAGE_IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp")
+_SUFFIXES: dict[SourceKind, tuple[str, ...]] = {
+    "pages": (".pdf", *PAGE_IMAGE_SUFFIXES),
+    "cases": (".jsonl", ".csv"),
+    "facts": (".tsv", ".tsv.gz", ".obo", ".obo.gz", ".csv"),
+}
+
+
+class Discovered(NamedTuple):
+    """Source files in the order given, those of a folder by name, and the files that no parser reads."""
+
+    files: tuple[Path, ...]
+    skipped: tuple[Skipped, ...]
+
+
+def discover(paths: Sequence[Path], source: SourceKind) -> Discovered:
+    """Resolve files and folders. A folder is walked for files of this source; others in it belong to somebody else.
+
+    Of tables, a folder of cases gives only those named records.csv, because other tables lie beside records, too.
+    A file named twice counts once. Raises UsageError for a path that does not exist.
+    """
+    files: dict[Path, Path] = {}
+    skipped: list[Skipped] = []
+    for path in paths:
+        if path.is_dir():
+            found = [file for file in _walk(path) if _is_wanted(file, source)]
+            if not found:
+                skipped.append(
+                    Skipped(str(path), "", "discover", f"the folder has no {source} files: {_expected(source)}")
+                )
+        elif path.is_file():
+            found = [path] if _has_suffix(path, source) else []
+            if not found:
+                skipped.append(Skipped(str(path), "", "discover", f"not a {source} file; expected {_expected(source)}"))
+        else:
+            raise UsageError(f"--{source} {path}: no such file or folder")
+        for file in found:
+            files.setdefault(file.resolve(), file)
+    return Discovered(tuple(files.values()), tuple(skipped))
+
+
+def _walk(folder: Path) -> list[Path]:
+    found = (
+        file
+        for file in folder.rglob("*")
+        if file.is_file() and not any(part.startswith(".") for part in file.relative_to(folder).parts)
+    )
+    return sorted(found, key=lambda file: file.relative_to(folder).as_posix())
+
+
+def _is_wanted(file: Path, source: SourceKind) -> bool:
+    if source == "cases" and file.suffix.lower() == ".csv":
+        return file.stem.lower() == "records"
+    return _has_suffix(file, source)
+
+
+def _has_suffix(file: Path, source: SourceKind) -> bool:
+    return file.name.lower().endswith(_SUFFIXES[source])
+
+
+def _expected(source: SourceKind) -> str:
+    return ", ".join(_SUFFIXES[source])

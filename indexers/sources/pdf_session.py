@@ -1,0 +1,164 @@
+"""Reads the pages of one PDF through child processes, and goes on with a new child when one dies."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from indexers.sources.pdf_process import ChildFailed, PdfLimits, PdfProcess
+from rag.errors import SourceError
+
+_AHEAD = 4
+_MAX_FAILURES = 8
+"""Children that may die one after the other before the rest of the file is given up."""
+
+
+@dataclass(frozen=True, slots=True)
+class PageReply:
+    """What the child said about a page.
+
+    `header` is None when its text could not be read, `blobs` is empty when it could not be drawn; then `stage` and
+    `reason` say why.
+    """
+
+    number: int
+    header: dict[str, Any] | None
+    blobs: tuple[bytes, ...] = ()
+    stage: str = ""
+    reason: str = ""
+
+
+@dataclass(slots=True)
+class PdfSession:
+    """One document being read. Use as a context manager; leaving it ends the child."""
+
+    path: Path
+    limits: PdfLimits
+    dpi: float
+    scan_dpi: float
+    n_pages: int = 0
+    _child: PdfProcess | None = None
+    _survey: dict[str, Any] | None = None
+    _waited: float = field(default=0.0)
+
+    def __enter__(self) -> PdfSession:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the child."""
+        self._drop()
+
+    def open(self) -> int:
+        """Start a child on the document; returns the number of pages. Raises SourceError when it cannot be opened."""
+        self._opened()
+        return self.n_pages
+
+    def pages(self, numbers: Iterable[int]) -> Iterator[PageReply]:
+        """One reply per page, in order. The child works some pages ahead of the consumer.
+
+        Raises SourceError when one child after the other dies, or the file as a whole takes too long.
+        """
+        waiting, asked = deque(numbers), deque[int]()
+        failures = 0
+        while waiting or asked:
+            child = self._ready()
+            while waiting and len(asked) < _AHEAD and self._request(child, waiting[0]):
+                asked.append(waiting.popleft())
+            page = asked.popleft() if asked else waiting.popleft()
+            reply, alive = self._reply(child, page)
+            if not alive:
+                self._drop()
+                waiting.extendleft(reversed(asked))
+                asked.clear()
+            failures = 0 if alive else failures + 1
+            yield reply
+            self._check(failures, page)
+
+    def render(self, page: int, dpi: float) -> bytes:
+        """A page as a JPEG file. Raises SourceError."""
+        child = self._opened()
+        try:
+            frame = child.ask({"do": "render", "page": page, "dpi": dpi}, self.limits.page_seconds)
+        except ChildFailed as error:
+            raise SourceError(str(error), stage="render", locator=f"page {page}") from error
+        if "error" in frame.header or not frame.blobs:
+            raise SourceError(str(frame.header.get("error")), stage="render", locator=f"page {page}")
+        return frame.blobs[0]
+
+    def _ready(self) -> PdfProcess:
+        """A child that has the document open and knows what was learned about it."""
+        fresh = self._child is None
+        child = self._opened()
+        if self._survey is None:
+            self._survey = {"furniture": self._learn("furniture"), "entries": self._learn("entries")}
+            fresh = True
+            child = self._opened()
+        if fresh:
+            child.send({"do": "use", **self._survey}, self.limits.open_seconds)
+        return child
+
+    def _learn(self, what: str) -> list[Any]:
+        """A fact about the whole document. A document on which that fails is read without it."""
+        child = self._opened()
+        try:
+            return list(self._ask(child, {"do": what}, self.limits.survey_seconds)[what])
+        except SourceError:
+            return []
+
+    def _request(self, child: PdfProcess, page: int) -> bool:
+        request = {"do": "page", "page": page, "dpi": self.dpi, "scan_dpi": self.scan_dpi}
+        return child.send(request, self.limits.page_seconds)
+
+    def _reply(self, child: PdfProcess, page: int) -> tuple[PageReply, bool]:
+        """Two frames make a page: its text, then its pictures."""
+        header = None
+        try:
+            first = child.receive(self.limits.page_seconds)
+            if "stage" not in first.header:
+                header = first.header
+            second = child.receive(self.limits.page_seconds)
+        except ChildFailed as error:
+            return PageReply(page, header, (), "render" if header else "parse", str(error)), False
+        if "error" in second.header:
+            return PageReply(page, header, (), "render" if header else "parse", str(second.header["error"])), True
+        return PageReply(page, header, second.blobs), True
+
+    def _opened(self) -> PdfProcess:
+        if self._child is None:
+            child = self._child = PdfProcess(self.limits.memory_bytes)
+            self.n_pages = int(
+                self._ask(child, {"do": "open", "path": str(self.path.absolute())}, self.limits.open_seconds)["pages"]
+            )
+        return self._child
+
+    def _ask(self, child: PdfProcess, request: dict[str, Any], seconds: float) -> dict[str, Any]:
+        try:
+            frame = child.ask(request, seconds)
+        except ChildFailed as error:
+            self._drop()
+            raise SourceError(str(error), stage="open") from error
+        if "error" in frame.header:
+            if request["do"] == "open":
+                self._drop()
+            raise SourceError(str(frame.header["error"]), stage="open")
+        return frame.header
+
+    def _drop(self) -> None:
+        if self._child is not None:
+            self._waited += self._child.seconds_waited
+            self._child.stop()
+            self._child = None
+
+    def _check(self, failures: int, page: int) -> None:
+        waited = self._waited + (self._child.seconds_waited if self._child else 0.0)
+        rest = f"pages {page + 1}-{self.n_pages}"
+        if failures >= _MAX_FAILURES:
+            raise SourceError(f"the PDF reader failed on {failures} pages in a row", stage="parse", locator=rest)
+        if waited > self.limits.file_seconds:
+            raise SourceError(f"the file took more than {self.limits.file_seconds:g} s", stage="parse", locator=rest)

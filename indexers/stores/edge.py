@@ -1,0 +1,204 @@
+"""The embedded store: the Qdrant engine in this process, one shard folder per passage kind."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import IO
+
+import qdrant_edge as engine
+
+from indexers.stores.checks import (
+    Specs,
+    batches,
+    channel_spec,
+    check_uuid,
+    checked_query,
+    is_uuid,
+    point_bytes,
+    points_by_kind,
+)
+from indexers.stores.edge_engine import (
+    WITHOUT_LAYOUT,
+    create_shard,
+    engine_errors,
+    engine_filter,
+    engine_point,
+    engine_vector,
+    index_new_fields,
+    nearest,
+    stored_passage,
+)
+from indexers.stores.folder import Catalogue, check_whole, locked
+from indexers.stores.payload import PassageCodec, checked_filters
+from indexers.stores.ties import best
+from rag.errors import StoreError
+from rag.types import ChannelScore, Hit, Kind, Passage, Point, SparseVector, Vector, VectorSpec
+
+PAGE = 4096
+BATCH_BYTES = 8 << 20
+FLUSH_BYTES = 64 << 20
+"""After so many bytes the log is worked into the segments, which bounds what a load after a crash repeats."""
+
+
+class EdgeStore:
+    """Points in the shards of one folder; a shard is loaded when its kind is first used.
+
+    A point is durable when `upsert` returns: it stands in the engine's write-ahead log, which outlives the
+    process. One process at a time holds a folder. Implements `rag.protocols.Store`.
+    """
+
+    def __init__(self, folder: Path, specs: Specs, codec: PassageCodec, lock: IO[str]) -> None:
+        self._folder, self._specs, self._codec, self._lock = folder, dict(specs), codec, lock
+        self._shards: dict[Kind, engine.EdgeShard] = {}
+        self._unflushed: dict[Kind, int] = {}
+        self._catalogue = Catalogue(folder)
+        self._catalogue.check(specs)
+
+    @classmethod
+    def open(cls, folder: Path, specs: Specs, root: Path | None = None) -> EdgeStore:
+        """Open or make the store of a folder. Images inside `root` (default: the folder) are kept relative to it.
+
+        Raises:
+            StoreError: another process has the folder open, or it is damaged.
+            IndexMismatch: a kind was stored with other channels.
+        """
+        lock = locked(folder)
+        try:
+            return cls(folder, specs, PassageCodec(root or folder), lock)
+        except BaseException:
+            lock.close()
+            raise
+
+    @property
+    def specs(self) -> Mapping[Kind, tuple[VectorSpec, ...]]:
+        return self._specs
+
+    def upsert(self, points: Sequence[Point]) -> None:
+        groups = points_by_kind(points, self._specs)
+        for point in points:
+            check_uuid(point.passage.id)
+        for kind, group in groups.items():
+            shard = self._shard(kind) or self._create(kind)
+            for batch in batches(group, BATCH_BYTES):
+                self._write(kind, shard, batch)
+
+    def search(
+        self, kind: Kind, channel: str, vector: Vector, k: int, filters: Mapping[str, tuple[str, ...]]
+    ) -> list[Hit]:
+        spec = channel_spec(self._specs, kind, channel)
+        query = checked_query(spec, vector)
+        accepted = checked_filters(filters)
+        shard = self._shard(kind)
+        if shard is None or k <= 0 or accepted is None or (isinstance(query, SparseVector) and not query.indices):
+            return []
+        with engine_errors(self._folder / kind, "search"):
+            wanted = engine.Query.Nearest(engine_vector(query, spec.form), using=channel)
+            found = best(partial(nearest, shard, wanted, engine_filter(accepted)), k)
+            records = shard.retrieve([passage_id for _, passage_id in found], WITHOUT_LAYOUT, False)
+        passages = {str(record.id): stored_passage(record, self._codec) for record in records}
+        return [
+            Hit(passages[passage_id], score, {channel: ChannelScore(rank, score)})
+            for rank, (score, passage_id) in enumerate(found, start=1)
+        ]
+
+    def get(self, ids: Sequence[str]) -> list[Passage]:
+        missing, found = {name for name in ids if is_uuid(name)}, dict[str, Passage]()
+        # Kinds already loaded come first: looking up what a search returned then loads no other shard.
+        for kind in sorted(self._catalogue.kinds, key=lambda kind: kind not in self._shards):
+            if not missing:
+                break
+            shard = self._shard(kind)
+            if shard is not None:
+                with engine_errors(self._folder / kind, "read"):
+                    records = shard.retrieve(sorted(missing), True, False)
+                found |= {str(record.id): stored_passage(record, self._codec) for record in records}
+                missing -= found.keys()
+        return [found[name] for name in ids if name in found]
+
+    def ids(self, kind: Kind) -> Iterator[str]:
+        shard = self._shard(kind)
+        offset: engine.PointId | None = None
+        while shard is not None:
+            with engine_errors(self._folder / kind, "read"):
+                records, offset = shard.scroll(
+                    engine.ScrollRequest(offset=offset, limit=PAGE, with_payload=False, with_vector=False)
+                )
+            yield from (str(record.id) for record in records)
+            if offset is None:
+                return
+
+    def count(self, kind: Kind) -> int:
+        shard = self._shard(kind)
+        if shard is None:
+            return 0
+        with engine_errors(self._folder / kind, "count"):
+            return int(shard.count(engine.CountRequest(exact=True)))
+
+    def delete(self, kind: Kind, document: str) -> None:
+        shard = self._shard(kind)
+        condition = engine_filter({"document": (document,)})
+        while shard is not None:
+            with engine_errors(self._folder / kind, "delete from"):
+                records, _ = shard.scroll(
+                    engine.ScrollRequest(limit=PAGE, filter=condition, with_payload=True, with_vector=False)
+                )
+                if not records:
+                    return
+                if any(spec.form == "sparse" for spec in self._specs.get(kind, ())):
+                    # The engine forgets a deleted point in its document frequencies only when it compacts. Taking
+                    # the vectors away first makes the frequencies right at once; the payload stays so that a stop
+                    # between the two steps leaves passages that the next delete finds.
+                    blank = [engine.Point(record.id, {}, record.payload) for record in records]
+                    shard.update(engine.UpdateOperation.upsert_points(blank))
+                shard.update(engine.UpdateOperation.delete_points([record.id for record in records]))
+                self._unflushed.setdefault(kind, 0)
+
+    def optimize(self) -> None:
+        for kind in self._catalogue.kinds:
+            shard = self._shard(kind)
+            if shard is not None:
+                with engine_errors(self._folder / kind, "optimise"):
+                    shard.optimize()
+                    shard.flush()
+                self._unflushed.pop(kind, None)
+
+    def close(self) -> None:
+        shards, self._shards = self._shards, {}
+        try:
+            for kind, shard in shards.items():
+                with engine_errors(self._folder / kind, "close"):
+                    if kind in self._unflushed:
+                        shard.flush()
+                    shard.close()
+        finally:
+            self._lock.close()
+
+    def _write(self, kind: Kind, shard: engine.EdgeShard, batch: list[Point]) -> None:
+        forms = {spec.name: spec.form for spec in self._specs[kind]}
+        with engine_errors(self._folder / kind, "write to"):
+            points = [engine_point(point, forms, self._codec) for point in batch]
+            index_new_fields(shard, points)
+            shard.update(engine.UpdateOperation.upsert_points(points))
+            self._unflushed[kind] = self._unflushed.get(kind, 0) + sum(map(point_bytes, batch))
+            if self._unflushed[kind] > FLUSH_BYTES:
+                shard.flush()
+                self._unflushed[kind] = 0
+
+    def _shard(self, kind: Kind) -> engine.EdgeShard | None:
+        """The shard of a kind, loaded on first use; None when nothing of it was ever written."""
+        if self._lock.closed:
+            raise StoreError(f"the store in {self._folder} has been closed; open it again")
+        if kind not in self._shards and kind in self._catalogue.kinds:
+            folder = self._folder / kind
+            check_whole(folder)
+            with engine_errors(folder, "open"):
+                self._shards[kind] = engine.EdgeShard.load(str(folder))
+        return self._shards.get(kind)
+
+    def _create(self, kind: Kind) -> engine.EdgeShard:
+        folder = self._folder / kind
+        with engine_errors(folder, "create"), self._catalogue.adding(kind, self._specs[kind]):
+            self._shards[kind] = create_shard(folder, self._specs[kind])
+        return self._shards[kind]

@@ -1,0 +1,126 @@
+"""How a passage is written beside its vectors: a JSON object, the same for the embedded engine and a server."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rag.errors import QueryError, StoreError
+from rag.filters import FILTER_FIELDS, filter_values
+from rag.types import Box, CaseLocator, FactLocator, Layout, Locator, PageLocator, Passage
+
+LAYOUT_FIELD = "layout"
+"""Field that holds the word boxes of a page. A search does not load it."""
+
+
+def filter_key(field: str) -> str:
+    """Where the payload keeps the value of a filter field: the key that engines index."""
+    return f"filter.{field}"
+
+
+def checked_filters(filters: Mapping[str, Sequence[str]]) -> dict[str, tuple[str, ...]] | None:
+    """The filters, or None when a field accepts no value at all, so that nothing can match.
+
+    Raises:
+        QueryError: a field is not one of `rag.filters.FILTER_FIELDS`, or its values are a bare string.
+    """
+    for field, values in filters.items():
+        if field not in FILTER_FIELDS:
+            raise QueryError(f"unknown filter field {field!r}; use one of: {', '.join(FILTER_FIELDS)}")
+        if isinstance(values, str):
+            raise QueryError(f"filter {field!r} is the text {values!r}; give a tuple of accepted values")
+    return {field: tuple(values) for field, values in filters.items()} if all(filters.values()) else None
+
+
+@dataclass(frozen=True, slots=True)
+class PassageCodec:
+    """Turns passages into JSON objects and back.
+
+    Images inside `root` (the library folder) are written relative to it, so a library can be moved; others are
+    written with their whole path. The passage's id is not part of the object: it is the id of the point.
+    """
+
+    root: Path
+
+    def encode(self, passage: Passage) -> dict[str, Any]:
+        """The JSON object of a passage; bytes that are no valid Unicode are replaced, as JSON cannot hold them."""
+        payload: dict[str, Any] = {
+            "kind": passage.kind,
+            "document": passage.document,
+            "text": passage.text,
+            "locator": _locator_to_json(passage.locator),
+            "images": [self._relative(image) for image in passage.images],
+            "meta": dict(passage.meta),
+            "filter": filter_values(passage),
+        }
+        if passage.layout is not None:
+            payload[LAYOUT_FIELD] = base64.b64encode(passage.layout.packed).decode("ascii")
+        cleaned: dict[str, Any] = _valid_unicode(payload)
+        return cleaned
+
+    def decode(self, passage_id: str, payload: Mapping[str, Any]) -> Passage:
+        """The passage that `encode` wrote. Without the layout field its layout is None.
+
+        Raises:
+            StoreError: the object was not written by `encode`.
+        """
+        try:
+            packed = payload.get(LAYOUT_FIELD)
+            return Passage(
+                id=passage_id,
+                kind=payload["kind"],
+                document=payload["document"],
+                text=payload["text"],
+                locator=_locator_from_json(payload["locator"]),
+                images=tuple(self.root.absolute() / image for image in payload["images"]),
+                meta=dict(payload["meta"]),
+                layout=None if packed is None else Layout(base64.b64decode(packed, validate=True)),
+            )
+        except (KeyError, TypeError, ValueError, AttributeError, binascii.Error) as error:
+            raise StoreError(
+                f"the stored payload of passage {passage_id} cannot be read ({error!r}); "
+                f"rebuild the library with `vesalius index build --fresh`"
+            ) from error
+
+    def _relative(self, image: Path) -> str:
+        absolute, root = image.absolute(), self.root.absolute()
+        return (absolute.relative_to(root) if absolute.is_relative_to(root) else absolute).as_posix()
+
+
+def _locator_to_json(locator: Locator) -> dict[str, Any]:
+    if isinstance(locator, PageLocator):
+        box = locator.box
+        return {
+            "page": locator.page,
+            "box": None if box is None else [box.x0, box.y0, box.x1, box.y1],
+            "section": list(locator.section),
+        }
+    if isinstance(locator, CaseLocator):
+        return {"record": locator.record, "patient": locator.patient, "study": locator.study, "day": locator.day}
+    return {
+        "head": locator.head, "relation": locator.relation, "tail": locator.tail, "polarity": locator.polarity,
+    }  # fmt: skip
+
+
+def _locator_from_json(value: Mapping[str, Any]) -> Locator:
+    if "page" in value:
+        box = value["box"]
+        return PageLocator(value["page"], None if box is None else Box(*box), tuple(value["section"]))
+    if "record" in value:
+        return CaseLocator(value["record"], value["patient"], value["study"], value["day"])
+    return FactLocator(value["head"], value["relation"], value["tail"], value["polarity"])
+
+
+def _valid_unicode(value: Any) -> Any:  # noqa: ANN401 - any JSON value
+    """The value with lone surrogates, which broken PDF fonts yield, replaced by the replacement character."""
+    if isinstance(value, str):
+        return value if value.isascii() else value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    if isinstance(value, dict):
+        return {key: _valid_unicode(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_valid_unicode(item) for item in value]
+    return value

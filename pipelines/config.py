@@ -1,0 +1,204 @@
+"""Settings: YAML presets and files, checked by pydantic. An unknown key is an error that names the nearest one.
+
+Sources of a value, later ones win: the preset, the user's file (`--config`), and `--set a.b=c`.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Mapping, Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from rag.errors import ConfigError
+from rag.types import Kind
+
+DEFAULT_PRESET = "embedded"
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ModelSettings(_Section):
+    """Where model files are. `local` maps a model's name to a folder or file of the user's own."""
+
+    cache: Path | None = None
+    local: dict[str, Path] = Field(default_factory=dict)
+    threads: int = Field(0, ge=0, description="0: one per core that this process may use")
+
+
+class PageSettings(_Section):
+    """How books are read."""
+
+    ocr: bool = False
+    page_timeout_s: float = Field(30.0, gt=0)
+    memory_mb: int = Field(2048, ge=256)
+
+
+class StoreSettings(_Section):
+    """Where vectors live: in the library folder (embedded), on a Qdrant server, or in memory for tests."""
+
+    kind: Literal["embedded", "server", "memory"] = "embedded"
+    url: str = "http://127.0.0.1:6333"
+    api_key: str | None = None
+    prefix: str = "vesalius"
+
+
+class ChannelSettings(_Section):
+    """Which channels each passage kind has."""
+
+    pages: tuple[Literal["late", "dense", "bm25", "terms"], ...] = ("late", "dense", "bm25", "terms")
+    figures: tuple[Literal["late", "dense", "bm25", "image"], ...] = ("late", "dense", "bm25", "image")
+    cases: tuple[Literal["late", "dense", "bm25", "image"], ...] = ("late", "dense", "bm25", "image")
+    facts: tuple[Literal["dense", "bm25"], ...] = ("dense", "bm25")
+
+    def by_kind(self) -> dict[Kind, tuple[str, ...]]:
+        """Channel names per passage kind."""
+        return {"page": self.pages, "figure": self.figures, "case": self.cases, "fact": self.facts}
+
+
+class FusionSettings(_Section):
+    """Reciprocal rank fusion; weights are named "kind.channel" and count 1 when absent."""
+
+    depth: int = Field(100, ge=1)
+    constant: float = Field(20.0, gt=0)
+    weights: dict[str, float] = Field(default_factory=dict)
+
+
+class RerankSettings(_Section):
+    """Cross-encoder over the head of the list. `weight` is its share against the fused score."""
+
+    enabled: bool = True
+    head: int = Field(20, ge=1)
+    weight: float = Field(0.5, ge=0, le=1)
+
+
+class AnswerSettings(_Section):
+    """How an answer is made from hits."""
+
+    k: int = Field(8, ge=1)
+    budget_words: int = Field(4000, ge=50)
+    max_claims: int = Field(4, ge=1)
+    abstain_below: float = Field(0.35, ge=0, le=1)
+
+
+class Settings(_Section):
+    """Everything that can be set. The defaults are the `embedded` preset's."""
+
+    preset: str = DEFAULT_PRESET
+    models: ModelSettings = ModelSettings()
+    pages: PageSettings = PageSettings()
+    store: StoreSettings = StoreSettings()
+    channels: ChannelSettings = ChannelSettings()
+    fusion: FusionSettings = FusionSettings()
+    rerank: RerankSettings = RerankSettings()
+    answer: AnswerSettings = AnswerSettings()
+
+
+class Origins(BaseModel):
+    """Resolved settings, and for each dotted key where its value came from."""
+
+    settings: Settings
+    origin: dict[str, str]
+
+
+def presets() -> list[str]:
+    """Names of the presets that ship with Vesalius."""
+    folder = files("pipelines") / "presets"
+    return sorted(entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml"))
+
+
+def load_settings(preset: str | None = None, file: Path | None = None, overrides: Sequence[str] = ()) -> Origins:
+    """Settings from a preset, a YAML file and `a.b=c` overrides. Raises ConfigError."""
+    own = _read_yaml(file) if file else {}
+    name = preset or str(own.get("preset", DEFAULT_PRESET))
+    layers = [(f"preset {name}", _preset(name)), (str(file), {**own, "preset": name})]
+    layers += [("--set", _override(text)) for text in overrides]
+    merged: dict[str, Any] = {}
+    origin: dict[str, str] = {}
+    for label, layer in layers:
+        merged = _merge(merged, layer)
+        origin |= {key: label for key, _ in _flatten(layer)}
+    return Origins(settings=_validate(merged), origin=origin | {"preset": "--preset" if preset else origin["preset"]})
+
+
+def _preset(name: str) -> dict[str, Any]:
+    if name not in presets():
+        raise ConfigError(f"there is no preset {name!r}; presets are: {', '.join(presets())}")
+    text = (files("pipelines") / "presets" / f"{name}.yaml").read_text(encoding="utf-8")
+    loaded: dict[str, Any] = yaml.safe_load(text) or {}
+    return loaded
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        loaded = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigError(f"the configuration {path} cannot be read: {error}") from error
+    if not isinstance(loaded, dict):
+        raise ConfigError(f"the configuration {path} is not a mapping of keys to values")
+    return loaded
+
+
+def _override(text: str) -> dict[str, Any]:
+    key, equals, value = text.partition("=")
+    if not equals or not key.strip():
+        raise ConfigError(f"--set {text}: expected key=value, for example --set rerank.enabled=false")
+    nested: Any = yaml.safe_load(value) if value else None
+    for part in reversed(_split_key(key.strip())):
+        nested = {part: nested}
+    return dict(nested)
+
+
+def _split_key(key: str) -> list[str]:
+    # Weights are named "page.late": what follows fusion.weights is one key, dots and all.
+    for prefix in ("fusion.weights.", "models.local."):
+        if key.startswith(prefix):
+            return [*prefix.rstrip(".").split("."), key[len(prefix) :]]
+    return key.split(".")
+
+
+def _merge(base: Mapping[str, Any], top: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in top.items():
+        below = merged.get(key)
+        merged[key] = _merge(below, value) if isinstance(below, Mapping) and isinstance(value, Mapping) else value
+    return merged
+
+
+def _flatten(value: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, item in value.items():
+        if isinstance(item, Mapping) and item:
+            yield from _flatten(item, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", item
+
+
+def flat_settings(settings: Settings) -> dict[str, Any]:
+    """Every setting under its dotted key, as JSON values."""
+    return dict(_flatten(settings.model_dump(mode="json")))
+
+
+def _validate(merged: Mapping[str, Any]) -> Settings:
+    try:
+        return Settings.model_validate(merged)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        if first["type"] != "extra_forbidden":
+            raise ConfigError(f"setting {key} = {first.get('input')!r}: {first['msg']}") from error
+        known = [name for name in _known_keys(Settings) if name != key]
+        near = difflib.get_close_matches(key, known, n=1, cutoff=0.0)
+        raise ConfigError(f"unknown setting {key!r}; did you mean {near[0]!r}?") from error
+
+
+def _known_keys(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
+    for name, info in model.model_fields.items():
+        yield f"{prefix}{name}"
+        if isinstance(info.annotation, type) and issubclass(info.annotation, BaseModel):
+            yield from _known_keys(info.annotation, f"{prefix}{name}.")

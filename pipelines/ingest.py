@@ -1,0 +1,180 @@
+"""Ingest: files to a library. Finds the sources, keeps one build at a time, runs the build loop, and reports."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from indexers.build import BuildClock, Builder, Source
+from indexers.journal import Journal
+from indexers.progress import ProgressMeter, ProgressSink, silent
+from indexers.sources.discovery import discover
+from pipelines.compose import Parsers
+from rag.errors import SourceError, StoreError, UsageError
+from rag.protocols import Store
+from rag.retrievers import Channel
+from rag.types import KINDS, Document, Skipped, SourceKind
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """What a build is asked to index: files or folders of each kind."""
+
+    pages: tuple[Path, ...] = ()
+    cases: tuple[Path, ...] = ()
+    facts: tuple[Path, ...] = ()
+
+    def by_kind(self) -> tuple[tuple[SourceKind, tuple[Path, ...]], ...]:
+        """The paths of each kind, books first."""
+        return (("pages", self.pages), ("cases", self.cases), ("facts", self.facts))
+
+
+@dataclass(frozen=True, slots=True)
+class BuildReport:
+    """What a build did. `resumed` tells that an earlier build had already done some of the work."""
+
+    counts: dict[str, int]
+    skipped: tuple[Skipped, ...]
+    resumed: bool
+    seconds: dict[str, float]
+    documents: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class _Found:
+    sources: list[Source] = field(default_factory=list)
+    skipped: list[Skipped] = field(default_factory=list)
+
+
+def find_sources(wanted: Sources, parsers: Parsers) -> tuple[list[Source], list[Skipped]]:
+    """The files to index, opened and identified, and those that cannot be used. Raises UsageError for a wrong path.
+
+    The same content twice is one source; two different files of one kind with the same name are an error of the second,
+    because citations name documents.
+    """
+    found = _Found()
+    names: dict[tuple[str, str], Document] = {}
+    for kind, paths in wanted.by_kind():
+        files, unusable = discover(paths, kind)
+        found.skipped += unusable
+        for path in files:
+            _add(found, names, path, kind, parsers)
+    if not found.sources and not found.skipped:
+        raise UsageError("nothing to index: name files with --pages, --cases or --facts")
+    return found.sources, found.skipped
+
+
+def _add(found: _Found, names: dict[tuple[str, str], Document], path: Path, kind: SourceKind, parsers: Parsers) -> None:
+    parser = parsers.parser(path, kind)
+    try:
+        document = parser.open(path)
+    except SourceError as error:
+        found.skipped.append(Skipped(str(path), error.locator, error.stage, error.reason))
+        return
+    known = names.setdefault((kind, document.name), document)
+    if known is document:
+        found.sources.append(Source(document, parser))
+    elif known.sha256 != document.sha256:
+        reason = f"another document of this build is called {document.name!r} ({known.path}); rename one of the files"
+        found.skipped.append(Skipped(str(path), "", "open", reason))
+
+
+def ingest(
+    folder: Path,
+    store: Store,
+    channels: Sequence[Channel],
+    found: tuple[Sequence[Source], Sequence[Skipped]],
+    sink: ProgressSink = silent,
+) -> BuildReport:
+    """Index the sources into the library in `folder`; what is already there is not done again."""
+    started = time.perf_counter()
+    sources, unusable = found
+    journal = Journal(folder / "journal.sqlite")
+    try:
+        for source in sources:
+            _replace_older(source.document, store, journal)
+            journal.begin(source.document)
+        resumed = any(journal.done(source.document) for source in sources)
+        builder = Builder(store, journal, channels, ProgressMeter(sink))
+        builder.run(sources)
+        if builder.clock.units:
+            store.optimize()
+        skipped = [*unusable, *(item for source in sources for item in journal.skipped(source.document))]
+        return BuildReport(
+            counts={kind: store.count(kind) for kind in KINDS},
+            skipped=tuple(skipped),
+            resumed=resumed,
+            seconds=_seconds(builder.clock, channels, time.perf_counter() - started),
+            documents=tuple(source.document.name for source in sources),
+        )
+    finally:
+        journal.close()
+
+
+def _replace_older(document: Document, store: Store, journal: Journal) -> None:
+    """A document whose file has changed gives way to its new content."""
+    older = [
+        (sha256, source)
+        for sha256, source in journal.named(document.name)
+        if source == document.source and sha256 != document.sha256
+    ]
+    if older:
+        remove_passages(document.name, [source for _, source in older], store)
+        journal.forget(older, document.name)
+
+
+def remove_passages(name: str, sources: Sequence[str], store: Store) -> None:
+    """Delete what documents of this name and these source kinds put into the store."""
+    for source in sources:
+        for kind in KINDS:
+            if _SOURCE_OF_KIND[kind] == source:
+                store.delete(kind, name)
+
+
+_SOURCE_OF_KIND: dict[str, SourceKind] = {"page": "pages", "figure": "pages", "case": "cases", "fact": "facts"}
+
+
+def _seconds(clock: BuildClock, channels: Sequence[Channel], wall: float) -> dict[str, float]:
+    forward = {id(channel.encoder): getattr(channel.encoder, "forward_seconds", 0.0) for channel in channels}
+    return {
+        "wall": wall,
+        "parse": clock.parse_s,
+        "encode": clock.encode_s,
+        "forward": sum(forward.values()),
+        "write": clock.write_s,
+    }
+
+
+@contextmanager
+def build_lock(folder: Path) -> Iterator[None]:
+    """Let one build at a time change a library. Raises StoreError naming the process that holds it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "build.lock").open("a+", encoding="utf-8") as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            stream.seek(0)
+            holder = stream.read().strip() or "unknown"
+            raise StoreError(
+                f"the library {folder} is being changed by process {holder}; wait for it to end and try again"
+            ) from error
+        stream.truncate(0)
+        stream.write(str(os.getpid()))
+        stream.flush()
+        yield
+
+
+def clear(folder: Path) -> None:
+    """Delete what a build put into a library folder, and nothing else that may lie there."""
+    for name in ("store", "images"):
+        shutil.rmtree(folder / name, ignore_errors=True)
+    for path in folder.glob("journal.sqlite*"):
+        path.unlink()
+    for name in ("manifest.json", "projection.npy"):
+        (folder / name).unlink(missing_ok=True)

@@ -1,0 +1,224 @@
+"""A library: an index in a folder. Build it, open it, search it, keep it in order."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from indexers.journal import Journal, passage_checksum
+from indexers.manifest import FILE, Manifest, read_manifest, write_manifest
+from indexers.progress import ProgressSink, silent
+from pipelines import compose
+from pipelines.config import Settings, load_settings
+from pipelines.ingest import BuildReport, Sources, build_lock, clear, find_sources, ingest, remove_passages
+from pipelines.search import SearchEngine, SearchResult
+from rag.errors import LibraryNotFound, UsageError
+from rag.protocols import Store
+from rag.types import KINDS, Hit, Kind, Passage, Query
+
+_VERIFY_BATCH = 512
+
+
+class Library:
+    """An open library. Use it as a context manager, or close it.
+
+    library = Library.open("library")
+    hits = library.search(Query(text="Which epithelium lines the trachea?"), k=5)
+    """
+
+    def __init__(self, folder: Path, settings: Settings, manifest: Manifest, store: Store) -> None:
+        self.folder, self.settings, self.manifest = folder, settings, manifest
+        self._store = store
+        self._parts = compose.Parts(settings)
+        self._engine: SearchEngine | None = None
+
+    @classmethod
+    def open(cls, folder: str | Path, settings: Settings | None = None) -> Library:
+        """Open a library that was built before.
+
+        Without settings, the preset that it was built with is used. Raises LibraryNotFound, IndexMismatch when the
+        settings would make another index, and StoreError.
+        """
+        place = Path(folder)
+        manifest = read_manifest(place)
+        chosen = settings or load_settings(manifest.preset).settings
+        parts = compose.Parts(chosen)
+        manifest.require(parts.manifest())
+        return cls(place, chosen, manifest, parts.store(place))
+
+    @classmethod
+    def build(
+        cls,
+        sources: Sources | str | Path,
+        folder: str | Path = "library",
+        *,
+        preset: str | None = None,
+        settings: Settings | None = None,
+        sink: ProgressSink = silent,
+    ) -> Library:
+        """Build or extend a library and open it. A plain path stands for a book or a folder of books."""
+        wanted = sources if isinstance(sources, Sources) else Sources(pages=(Path(sources),))
+        chosen = settings or load_settings(preset).settings
+        build_library(Path(folder), wanted, chosen, sink=sink)
+        return cls.open(folder, chosen)
+
+    def search(
+        self, query: Query | str, k: int = 10, kinds: Sequence[Kind] = KINDS, *, rerank: bool | None = None
+    ) -> list[Hit]:
+        """The k best passages of these kinds for a question or an image, best first."""
+        asked = query if isinstance(query, Query) else Query(text=query)
+        return list(self.search_timed(asked, k=k, kinds=kinds, rerank=rerank).hits)
+
+    def search_timed(
+        self, query: Query, *, k: int, kinds: Sequence[Kind] = KINDS, rerank: bool | None = None
+    ) -> SearchResult:
+        """As `search`, with the seconds of each stage."""
+        if k < 0:
+            raise UsageError(f"k is {k}; it must be 0 or more")
+        return self.engine(rerank=rerank).search(query, k=k, kinds=kinds)
+
+    def engine(self, *, rerank: bool | None = None) -> SearchEngine:
+        """The search engine of this library; `rerank` overrides the settings."""
+        if rerank is not None and rerank != self.settings.rerank.enabled:
+            return self._parts.engine(self._store, rerank=rerank)
+        if self._engine is None:
+            self._engine = self._parts.engine(self._store, rerank=self.settings.rerank.enabled)
+        return self._engine
+
+    @property
+    def parts(self) -> compose.Parts:
+        """The wired encoders, models and steps behind this library."""
+        return self._parts
+
+    def get(self, ids: Sequence[str]) -> list[Passage]:
+        """Whole passages by id, with their word boxes."""
+        return self._store.get(ids)
+
+    def passages(self, kind: Kind) -> Iterator[Passage]:
+        """Every passage of a kind, by id ascending."""
+        batch: list[str] = []
+        for passage_id in self._store.ids(kind):
+            batch.append(passage_id)
+            if len(batch) == _VERIFY_BATCH:
+                yield from self._store.get(batch)
+                batch = []
+        yield from self._store.get(batch)
+
+    def status(self) -> dict[str, Any]:
+        """Counts by kind, documents, fingerprint, and whether every document is complete."""
+        with _journal(self.folder) as journal:
+            documents = journal.documents()
+        complete = all(document["complete"] for document in documents)
+        return {
+            "library": str(self.folder),
+            "preset": self.manifest.preset,
+            "counts": {kind: self._store.count(kind) for kind in KINDS},
+            "documents": documents,
+            "fingerprint": self.manifest.fingerprint,
+            "state": "complete" if complete else "partial",
+        }
+
+    def verify(self) -> dict[str, Any]:
+        """Compare the store with the journal: passages that are missing, orphaned or altered, by kind and id."""
+        found: dict[str, list[dict[str, str]]] = {"missing": [], "orphaned": [], "altered": []}
+        with _journal(self.folder) as journal:
+            for kind in KINDS:
+                expected = dict(journal.checksums(kind))
+                for passage in self.passages(kind):
+                    checksum = expected.pop(passage.id, None)
+                    if checksum is None:
+                        found["orphaned"].append({"kind": kind, "id": passage.id})
+                    elif checksum != passage_checksum(passage):
+                        found["altered"].append({"kind": kind, "id": passage.id})
+                found["missing"] += [{"kind": kind, "id": passage_id} for passage_id in expected]
+        return {"ok": not any(found.values()), **found}
+
+    def remove(self, names: Sequence[str]) -> dict[str, int]:
+        """Remove documents by name; returns the passages removed by kind. Raises UsageError for an unknown name."""
+        before = Counter({kind: self._store.count(kind) for kind in KINDS})
+        with build_lock(self.folder), _journal(self.folder) as journal:
+            documents = {name: journal.named(name) for name in names}
+            unknown = sorted(name for name, found in documents.items() if not found)
+            if unknown:
+                known = ", ".join(sorted({str(row["name"]) for row in journal.documents()})) or "none"
+                raise UsageError(f"no document {', '.join(unknown)} in {self.folder}; documents are: {known}")
+            for name, found in documents.items():
+                remove_passages(name, [source for _, source in found], self._store)
+                journal.forget(found, name)
+        return {kind: before[kind] - self._store.count(kind) for kind in KINDS}
+
+    def close(self) -> None:
+        """Release the store."""
+        self._store.close()
+
+    def __enter__(self) -> Library:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+
+def build_library(
+    folder: Path, wanted: Sources, settings: Settings, *, fresh: bool = False, sink: ProgressSink = silent
+) -> BuildReport:
+    """Index sources into the library folder, making it when needed, and go on where an earlier build stopped.
+
+    Raises IndexMismatch when the library was made with another configuration (unless `fresh`), UsageError when there
+    is nothing to index, StoreError when another build is at work.
+    """
+    parts = compose.Parts(settings)
+    parts.require_models()
+    with build_lock(folder):
+        if fresh:
+            clear(folder)
+        elif (folder / FILE).exists():
+            read_manifest(folder).require(parts.manifest())
+        found = find_sources(wanted, compose.Parsers(settings, folder))
+        store = parts.store(folder)
+        try:
+            if not (folder / FILE).exists():
+                write_manifest(folder, parts.manifest())
+            return ingest(folder, store, parts.channels(), found, sink)
+        finally:
+            store.close()
+
+
+def plan_library(folder: Path, wanted: Sources, settings: Settings) -> dict[str, Any]:
+    """What a build would do, without doing it: units to index and units already done, by document."""
+    parts = compose.Parts(settings)
+    rebuild = None
+    if (folder / FILE).exists():
+        read_manifest(folder).require(parts.manifest())
+    sources, skipped = find_sources(wanted, compose.Parsers(settings, folder))
+    rows = []
+    for source in sources:
+        done = _units_done(folder, source.document.sha256, source.document.source)
+        document = source.document
+        rows.append({"document": document.name, "source": document.source, "units": document.units, "done": done})
+    todo = sum(max(row["units"] - row["done"], 0) for row in rows)  # type: ignore[operator]
+    return {"library": str(folder), "documents": rows, "units_to_do": todo, "skipped": skipped, "rebuild": rebuild}
+
+
+def _units_done(folder: Path, sha256: str, source: str) -> int:
+    if not (folder / "journal.sqlite").exists():
+        return 0
+    with _journal(folder) as journal:
+        return sum(
+            int(str(row["units_done"]))
+            for row in journal.documents()
+            if row["sha256"] == sha256 and row["source"] == source
+        )
+
+
+@contextmanager
+def _journal(folder: Path) -> Iterator[Journal]:
+    if not (folder / FILE).exists():
+        raise LibraryNotFound(folder)
+    journal = Journal(folder / "journal.sqlite")
+    try:
+        yield journal
+    finally:
+        journal.close()

@@ -1,0 +1,123 @@
+"""Search over a library: channels, fusion, figure lift, rerank, merge; the seconds of each stage are kept."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from rag.protocols import Reranker, Router, Store
+from rag.reranking import RerankOptions, rerank_head
+from rag.retrievers import LIFT, Channel, FusionOptions, KindRetriever, encode_query, lifted_pages, merge_kinds
+from rag.types import KINDS, Hit, Kind, Query, Vector
+
+FIGURES_FIRST: tuple[Kind, ...] = ("figure", "page", "case", "fact")
+"""Figures are searched before pages because found figures lift their pages."""
+
+
+@dataclass(frozen=True, slots=True)
+class SearchResult:
+    """Hits, best first, and seconds by stage (encode, search, fuse, rerank)."""
+
+    hits: tuple[Hit, ...]
+    seconds: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class StageClock:
+    """Adds up the seconds spent in named stages."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Time a block."""
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - started
+
+
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """How lists become one: fusion within a kind, routing between kinds, and an optional reranker."""
+
+    fusion: FusionOptions
+    router: Router
+    reranker: Reranker | None = None
+    rerank: RerankOptions = field(default_factory=RerankOptions)
+
+
+class SearchEngine:
+    """Finds passages of several kinds for one query."""
+
+    def __init__(self, store: Store, channels: Sequence[Channel], ranking: Ranking) -> None:
+        self._store, self._channels, self._ranking = store, tuple(channels), ranking
+
+    def search(self, query: Query, *, k: int, kinds: Sequence[Kind] = KINDS) -> SearchResult:
+        """The k best passages of these kinds."""
+        clock = StageClock()
+        searched = {*kinds, "figure"} if "page" in kinds else set(kinds)
+        used = [channel for channel in self._channels if channel.kind in searched]
+        with clock.stage("encode"):
+            vectors = encode_query(query, used)
+        lists: dict[Kind, list[Hit]] = {}
+        for kind in FIGURES_FIRST:
+            channels = [channel for channel in used if channel.kind == kind]
+            if channels:
+                lists[kind] = self._search_kind(query, vectors, channels, lists.get("figure", []), clock)
+        wanted = {kind: lists[kind] for kind in KINDS if kind in kinds and kind in lists}
+        if self._ranking.reranker is not None:
+            with clock.stage("rerank"):
+                wanted = {kind: self._rerank(query, hits) for kind, hits in wanted.items()}
+        with clock.stage("fuse"):
+            merged = merge_kinds(wanted, self._ranking.router.route(query), constant=self._ranking.fusion.constant)
+        return SearchResult(tuple(merged[:k]), clock.seconds)
+
+    def channel_only(self, query: Query, names: Sequence[str], *, k: int, kinds: Sequence[Kind]) -> list[Hit]:
+        """The k best of some channels alone, without lift or rerank: what an ablation compares with the whole."""
+        used = [channel for channel in self._channels if channel.kind in kinds and channel.name in names]
+        vectors = encode_query(query, used)
+        found = {
+            kind: KindRetriever(
+                self._store, [channel for channel in used if channel.kind == kind], self._ranking.fusion
+            )
+            for kind in dict.fromkeys(channel.kind for channel in used)
+        }
+        lists = {kind: each.fuse(each.lists(query, vectors, k)) for kind, each in found.items()}
+        return merge_kinds(lists, self._ranking.router.route(query), constant=self._ranking.fusion.constant)[:k]
+
+    def _search_kind(
+        self,
+        query: Query,
+        vectors: Mapping[str, Vector],
+        channels: Sequence[Channel],
+        figures: Sequence[Hit],
+        clock: StageClock,
+    ) -> list[Hit]:
+        retriever = KindRetriever(self._store, channels, self._ranking.fusion)
+        with clock.stage("search"):
+            lists = retriever.lists(query, vectors, self._ranking.fusion.depth)
+            if retriever.kind == "page" and figures:
+                lists[LIFT] = lifted_pages(self._store, figures, [hit for hits in lists.values() for hit in hits])
+        with clock.stage("fuse"):
+            return retriever.fuse(lists)
+
+    def _rerank(self, query: Query, hits: Sequence[Hit]) -> list[Hit]:
+        assert self._ranking.reranker is not None
+        return rerank_head(self._ranking.reranker, query, hits, self._ranking.rerank)
+
+
+class JudgedSearch:
+    """A search engine as evaluation calls it: the whole system, or single channels."""
+
+    def __init__(self, engine: SearchEngine) -> None:
+        self._engine = engine
+
+    def search(self, query: Query, *, k: int, kinds: tuple[Kind, ...], channels: tuple[str, ...] | None) -> list[Hit]:
+        """The k best hits; `channels` None means the whole system, fused and reranked."""
+        if channels is None:
+            return list(self._engine.search(query, k=k, kinds=kinds).hits)
+        return self._engine.channel_only(query, channels, k=k, kinds=kinds)

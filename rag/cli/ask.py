@@ -1,0 +1,163 @@
+"""`vesalius ask`: a question in, a cited answer out, or an abstention with its reason."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rag.cli.common import (
+    Subcommands,
+    add_library,
+    check_images,
+    command,
+    emit_json,
+    note,
+    parse_filters,
+    parse_kinds,
+    write_batch,
+)
+from rag.errors import QueryError, UsageError
+
+if TYPE_CHECKING:
+    from pipelines.assistant import Assistant
+    from pipelines.library import Library
+    from rag.rows import Row
+    from rag.types import Answer, Query
+
+
+def add(subcommands: Subcommands) -> None:
+    """Declare the command."""
+    made = command(subcommands, "ask", run, "answer a question from the library, with checked citations")
+    add_library(made)
+    made.add_argument("text", nargs="?", default="", metavar="TEXT", help="the question")
+    made.add_argument("--image", type=Path, action="append", default=[], metavar="F", help="an image of the question")
+    made.add_argument("--option", action="append", default=[], metavar="TEXT", help="a choice; repeat for each")
+    made.add_argument("--in", dest="kinds", metavar="KINDS", help="pages,figures,cases,facts (default: all)")
+    made.add_argument("--patient", metavar="ID", help="only cases of this patient")
+    made.add_argument(
+        "--filter", action="append", default=[], metavar="KEY=VALUE", help="only passages with this value"
+    )
+    made.add_argument("--single-pass", action="store_true", help="retrieve once (the only strategy of this version)")
+    made.add_argument("--questions", type=Path, metavar="IN.jsonl", help="many questions, one JSON object per line")
+    made.add_argument("--out", type=Path, metavar="OUT.jsonl", help="where the answers of --questions go")
+    made.add_argument("--html", type=Path, metavar="FILE", help="also write one page with the cited pages in it")
+    made.add_argument("--trace", type=Path, metavar="F.jsonl", help="write what was found, kept, dropped and checked")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Answer once, or for every row of a file."""
+    from pipelines.assistant import Assistant
+    from rag.cli.opening import open_library
+
+    if args.questions and args.out is None:
+        raise UsageError("--questions needs --out FILE for its answers")
+    parse_kinds(args.kinds)
+    query = None if args.questions else _query(args)
+    with open_library(args) as library:
+        assistant = Assistant(library)
+        return _batch(args, assistant) if query is None else _once(args, library, assistant, query)
+
+
+def _query(args: argparse.Namespace) -> Query:
+    from rag.types import Query
+
+    images = check_images(args.image)
+    if not args.text.strip() and not images:
+        raise QueryError("the question is empty; ask something, or give an image with --image")
+    filters = parse_filters(args.filter)
+    if args.patient:
+        filters = {**filters, "patient": (args.patient,)}
+    return Query(text=args.text, images=images, options=tuple(args.option), patient=args.patient, filters=filters)
+
+
+def _once(args: argparse.Namespace, library: Library, assistant: Assistant, query: Query) -> int:
+    from rag.grounding.render import answer_to_dict
+
+    answer = assistant.ask(query, kinds=parse_kinds(args.kinds))
+    if args.html:
+        _write_html(args.html, library, query, answer)
+        note(args, f"page written to {args.html}")
+    if args.trace:
+        _write_traces(args.trace, [answer])
+    if args.json:
+        emit_json(answer_to_dict(answer))
+    else:
+        _show(answer)
+    return 0
+
+
+def _batch(args: argparse.Namespace, assistant: Assistant) -> int:
+    from dataclasses import replace
+
+    from rag.grounding.render import answer_to_dict
+    from rag.rows import kinds_of_row, query_from_row, read_rows, row_id
+
+    filters = parse_filters(args.filter)
+    answers: list[Answer] = []
+
+    def work(row: Row) -> dict[str, Any]:
+        query = replace(query_from_row(row, args.questions.parent), filters=filters)
+        answer = assistant.ask(query, kinds=parse_kinds(kinds_of_row(row) or args.kinds))
+        if args.trace:
+            answers.append(answer)
+        return answer_to_dict(answer)
+
+    started = time.perf_counter()
+    failures = write_batch(list(read_rows(args.questions)), work, row_id, args.out)
+    seconds = time.perf_counter() - started
+    if args.trace:
+        _write_traces(args.trace, answers)
+    note(args, f"{failures.total} questions in {seconds:.1f} s, {failures.failed} failed; answers in {args.out}")
+    if args.json:
+        emit_json({"out": str(args.out), "n": failures.total, "failed": failures.failed, "seconds": seconds})
+    return failures.exit_code
+
+
+def _write_html(path: Path, library: Library, query: Query, answer: Answer) -> None:
+    from pipelines.answer_page import render_answer_page
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(render_answer_page(query, answer, library.page_image), encoding="utf-8")
+
+
+def _write_traces(path: Path, answers: list[Answer]) -> None:
+    """One event per line. Traces hold ids, ranks and scores, never the text of a question or a passage."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", encoding="utf-8") as stream:
+        for answer in answers:
+            for event in trace_events(answer):
+                stream.write(json.dumps({"id": answer.id, **event}, ensure_ascii=False) + "\n")
+
+
+def trace_events(answer: Answer) -> list[dict[str, Any]]:
+    """What happened on the way to an answer, in order."""
+    kept = [{"step": "keep", "passage_id": hit.passage.id, "score": hit.score} for hit in answer.evidence.hits]
+    dropped = [
+        {"step": "drop", "passage_id": item.hit.passage.id, "reason": item.reason} for item in answer.evidence.dropped
+    ]
+    end = {
+        "step": "stop",
+        "stop_reason": answer.stop_reason,
+        "abstained": answer.abstained,
+        "confidence": answer.confidence,
+        "seconds": dict(answer.seconds),
+    }
+    return [*kept, *dropped, *(dict(event) for event in answer.trace), end]
+
+
+def _show(answer: Answer) -> None:
+    if answer.choice:
+        print(f"Choice: {answer.choice}")
+    print(answer.text)
+    for citation in answer.citations:
+        passage = citation.passage
+        place = passage.document
+        if passage.page is not None:
+            place += f", page {passage.page}"
+        elif passage.record is not None:
+            place += f", record {passage.record}"
+        print(f"  [{citation.n}] {passage.kind}: {place}")
+    print(f"confidence {answer.confidence:.2f}; {sum(answer.seconds.values()):.2f} s")

@@ -1,0 +1,131 @@
+"""`vesalius search`: find passages for a text, an image or both."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rag.cli.common import (
+    Subcommands,
+    add_library,
+    check_images,
+    command,
+    emit_json,
+    note,
+    parse_filters,
+    parse_kinds,
+    write_batch,
+)
+from rag.errors import QueryError, UsageError
+
+if TYPE_CHECKING:
+    from pipelines.library import Library
+    from pipelines.search import SearchResult
+    from rag.rows import Row
+    from rag.types import Query
+
+
+def add(subcommands: Subcommands) -> None:
+    """Declare the command."""
+    made = command(subcommands, "search", run, "find pages, figures, cases and facts for a text or an image")
+    add_library(made)
+    made.add_argument("text", nargs="?", default="", metavar="TEXT", help="what to look for")
+    made.add_argument("--image", type=Path, action="append", default=[], metavar="F", help="an image to look for")
+    made.add_argument("--in", dest="kinds", metavar="KINDS", help="pages,figures,cases,facts (default: all)")
+    made.add_argument("-k", type=int, default=10, metavar="N", help="how many hits (default 10)")
+    made.add_argument(
+        "--filter", action="append", default=[], metavar="KEY=VALUE", help="only passages with this value"
+    )
+    made.add_argument("--no-rerank", action="store_true", help="leave out the cross-encoder (faster)")
+    made.add_argument("--queries", type=Path, metavar="IN.jsonl", help="many queries, one JSON object per line")
+    made.add_argument("--out", type=Path, metavar="OUT.jsonl", help="where the results of --queries go")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Search once, or for every row of a file."""
+    from rag.cli.opening import open_library
+
+    if args.k < 1:
+        raise UsageError(f"-k {args.k}: it must be 1 or more")
+    kinds = parse_kinds(args.kinds)
+    filters = parse_filters(args.filter)
+    if args.queries:
+        return _batch(args, filters)
+    query = _query(args, filters)
+    with open_library(args) as library:
+        result = library.search_timed(query, k=args.k, kinds=kinds, rerank=False if args.no_rerank else None)
+    row = _row(query, result)
+    if args.json:
+        emit_json(row)
+    else:
+        _show(row)
+    return 0
+
+
+def _query(args: argparse.Namespace, filters: dict[str, tuple[str, ...]]) -> Query:
+    from rag.types import Query
+
+    images = check_images(args.image)
+    if not args.text.strip() and not images:
+        raise QueryError("nothing to search for: give a text, or an image with --image")
+    return Query(text=args.text, images=images, filters=filters)
+
+
+def _batch(args: argparse.Namespace, filters: dict[str, tuple[str, ...]]) -> int:
+    from rag.cli.opening import open_library
+    from rag.rows import read_rows, row_id
+
+    if args.out is None:
+        raise UsageError("--queries needs --out FILE for its results")
+    rows = list(read_rows(args.queries))
+    with open_library(args) as library:
+        started = time.perf_counter()
+        failures = write_batch(rows, partial(_search_row, args, library, filters), row_id, args.out)
+    seconds = time.perf_counter() - started
+    note(args, f"{failures.total} queries in {seconds:.1f} s, {failures.failed} failed; results in {args.out}")
+    if args.json:
+        emit_json({"out": str(args.out), "n": failures.total, "failed": failures.failed, "seconds": seconds})
+    return failures.exit_code
+
+
+def _search_row(
+    args: argparse.Namespace, library: Library, filters: dict[str, tuple[str, ...]], row: Row
+) -> dict[str, Any]:
+    from dataclasses import replace
+
+    from rag.rows import kinds_of_row, query_from_row
+
+    query = replace(query_from_row(row, args.queries.parent), filters=filters)
+    kinds = parse_kinds(kinds_of_row(row) or args.kinds)
+    result = library.search_timed(query, k=args.k, kinds=kinds, rerank=False if args.no_rerank else None)
+    return _row(query, result)
+
+
+def _row(query: Query, result: SearchResult) -> dict[str, Any]:
+    from rag.rows import hit_to_row
+
+    return {
+        "id": query.id,
+        "hits": [hit_to_row(hit, rank) for rank, hit in enumerate(result.hits, start=1)],
+        "seconds": {stage: round(value, 6) for stage, value in result.seconds.items()},
+    }
+
+
+def _show(row: dict[str, Any]) -> None:
+    if not row["hits"]:
+        print("nothing found")
+    for hit in row["hits"]:
+        place = hit["document"]
+        if hit["page"] is not None:
+            place += f", page {hit['page']}"
+        elif hit["record"] is not None:
+            place += f", record {hit['record']}"
+        channels = " ".join(f"{name}:{score['rank']}" for name, score in hit["channels"].items())
+        text = " ".join(hit["text"].split())
+        print(f"{hit['rank']:3}. {hit['kind']:6} {place}  [{channels}]")
+        if text:
+            print(f"     {text[:160]}{'...' if len(text) > 160 else ''}")
+    print("seconds: " + ", ".join(f"{stage} {value:.3f}" for stage, value in row["seconds"].items()))

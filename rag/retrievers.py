@@ -1,0 +1,127 @@
+"""Retrieval: a query goes to every channel of a passage kind, the lists are fused, and figures lift their pages.
+
+A channel is one named vector of one kind together with the encoder that made it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from rag.fusion import by_score, reciprocal_rank_fusion, with_channel
+from rag.protocols import Encoder, Store
+from rag.types import ChannelScore, Hit, Kind, Query, Vector, VectorSpec
+
+LIFT = "figure"
+"""Name under which a page's hit shows that one of its figures was found."""
+
+
+@dataclass(frozen=True, slots=True)
+class Channel:
+    """One searchable channel of one passage kind. Encoders are shared: a query is encoded once for all kinds."""
+
+    kind: Kind
+    spec: VectorSpec
+    encoder: Encoder
+
+    @property
+    def name(self) -> str:
+        """The channel's name within its kind."""
+        return self.spec.name
+
+
+@dataclass(frozen=True, slots=True)
+class FusionOptions:
+    """How lists are fused: candidates per channel, RRF constant, and weights by "kind.channel" (1 when not named)."""
+
+    depth: int = 100
+    constant: float = 20.0
+    weights: Mapping[str, float] = field(default_factory=dict)
+
+    def of(self, kind: Kind) -> dict[str, float]:
+        """The weights of one kind's channels, by channel name."""
+        start = f"{kind}."
+        return {name[len(start) :]: weight for name, weight in self.weights.items() if name.startswith(start)}
+
+
+def encode_query(query: Query, channels: Sequence[Channel]) -> dict[str, Vector]:
+    """The query's vector for each channel name; channels that cannot read this query are left out."""
+    vectors: dict[str, Vector] = {}
+    for channel in channels:
+        if channel.name not in vectors:
+            vector = channel.encoder.encode_queries([query])[0]
+            if vector is not None:
+                vectors[channel.name] = vector
+    return vectors
+
+
+class KindRetriever:
+    """Searches one passage kind over its channels and fuses the lists by rank."""
+
+    def __init__(self, store: Store, channels: Sequence[Channel], options: FusionOptions) -> None:
+        self._store = store
+        self._channels = tuple(channels)
+        self._options = options
+
+    @property
+    def kind(self) -> Kind:
+        """The kind of passage this retriever finds."""
+        return self._channels[0].kind
+
+    def lists(self, query: Query, vectors: Mapping[str, Vector], depth: int) -> dict[str, list[Hit]]:
+        """The ranked list of each channel that can read the query, before fusion."""
+        return {
+            channel.name: with_channel(
+                channel.name,
+                self._store.search(self.kind, channel.name, vectors[channel.name], depth, query.filters),
+            )
+            for channel in self._channels
+            if channel.name in vectors
+        }
+
+    def retrieve(self, query: Query, k: int) -> list[Hit]:
+        """The k best passages of this kind by fused rank."""
+        vectors = encode_query(query, self._channels)
+        lists = self.lists(query, vectors, max(k, self._options.depth))
+        return self.fuse(lists)[:k]
+
+    def fuse(self, lists: Mapping[str, Sequence[Hit]]) -> list[Hit]:
+        """Weighted reciprocal rank fusion of the channels' lists."""
+        return reciprocal_rank_fusion(lists, self._options.of(self.kind), constant=self._options.constant)
+
+
+def lifted_pages(store: Store, figures: Sequence[Hit], known: Sequence[Hit]) -> list[Hit]:
+    """The pages on which found figures stand, in the figures' order; each page once, at its best figure's rank.
+
+    `known` are page hits at hand, used instead of reading the page from the store again.
+    """
+    pages = {hit.passage.id: hit.passage for hit in known}
+    order = list(dict.fromkeys(page for hit in figures if (page := hit.passage.meta.get("page_id"))))
+    pages |= {page.id: page for page in store.get([key for key in order if key not in pages])}
+    best = {page: hit for hit in reversed(figures) if (page := hit.passage.meta.get("page_id"))}
+    return [
+        Hit(replace(pages[key], layout=None), best[key].score, {LIFT: ChannelScore(rank, best[key].score)})
+        for rank, key in enumerate((key for key in order if key in pages), start=1)
+    ]
+
+
+def merge_kinds(lists: Mapping[Kind, Sequence[Hit]], weights: Mapping[Kind, float], *, constant: float) -> list[Hit]:
+    """One ranking over several kinds: weighted reciprocal ranks, and a figure follows its page.
+
+    A figure whose page is in the list takes the page's place in the order, right behind it (or before it, when the
+    figure was the better hit), so that two hits on one page do not push another page out of sight.
+    """
+    ranked = reciprocal_rank_fusion(
+        {kind: hits for kind, hits in lists.items() if kind != "figure" or "page" not in lists},
+        {str(kind): weight for kind, weight in weights.items()},
+        constant=constant,
+    )
+    if "page" not in lists or "figure" not in lists:
+        return ranked
+    place = {hit.passage.id: hit.score for hit in ranked}
+    following: list[Hit] = []
+    for hit in lists["figure"]:
+        score = place.get(hit.passage.meta.get("page_id", ""))
+        if score is not None:
+            following.append(replace(hit, score=score * (1 - 1e-6)))
+    return by_score([*ranked, *following])

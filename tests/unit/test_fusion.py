@@ -1,0 +1,58 @@
+from dataclasses import replace
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rag.fusion import reciprocal_rank_fusion, with_channel
+from rag.retrievers import merge_kinds
+from rag.types import Hit, PageLocator, Passage
+
+
+def hit(name: str, score: float = 1.0, kind: str = "page", page_id: str = "") -> Hit:
+    meta = {"page_id": page_id} if page_id else {}
+    return Hit(Passage(name, kind, "book", f"text of {name}", PageLocator(1), meta=meta), score)
+
+
+def ids(hits):
+    return [h.passage.id for h in hits]
+
+
+def test_scores_are_the_hand_sum_of_reciprocal_ranks():
+    lists = {"late": [hit("a"), hit("b")], "bm25": [hit("b"), hit("c")]}
+    fused = reciprocal_rank_fusion(lists, {"late": 2.0}, constant=60)
+    assert ids(fused) == ["b", "a", "c"]
+    assert fused[0].score == 2 / 62 + 1 / 61
+    assert fused[1].score == 2 / 61
+    assert fused[2].score == 1 / 62
+
+
+def test_channel_scores_of_one_passage_are_merged():
+    lists = {"late": with_channel("late", [hit("a", 7.5)]), "bm25": with_channel("bm25", [hit("b"), hit("a", 3.0)])}
+    found = {h.passage.id: h for h in reciprocal_rank_fusion(lists, {})}["a"]
+    assert (found.channels["late"].rank, found.channels["late"].score) == (1, 7.5)
+    assert (found.channels["bm25"].rank, found.channels["bm25"].score) == (2, 3.0)
+
+
+def test_equal_scores_rank_by_id():
+    assert ids(reciprocal_rank_fusion({"x": [hit("b")], "y": [hit("a")]}, {})) == ["a", "b"]
+
+
+@given(st.lists(st.lists(st.sampled_from("abcdefgh"), unique=True), max_size=5), st.randoms())
+def test_fusion_does_not_depend_on_the_order_of_lists(names, rng):
+    lists = {f"channel{i}": [hit(n) for n in each] for i, each in enumerate(names)}
+    shuffled = list(lists.items())
+    rng.shuffle(shuffled)
+    assert reciprocal_rank_fusion(dict(shuffled), {}) == reciprocal_rank_fusion(lists, {})
+
+
+def test_a_figure_follows_its_page_and_pushes_no_page_out():
+    pages = [hit("p1"), hit("p2"), hit("p3")]
+    figures = [hit("f2", kind="figure", page_id="p2"), hit("f1", kind="figure", page_id="p1")]
+    merged = merge_kinds({"page": pages, "figure": figures}, {"page": 1.0, "figure": 1.0}, constant=20)
+    assert ids(merged) == ["p1", "f1", "p2", "f2", "p3"]
+
+
+def test_kinds_meet_by_weighted_rank():
+    cases = [replace(hit("c1"), passage=replace(hit("c1").passage, kind="case"))]
+    merged = merge_kinds({"page": [hit("p1"), hit("p2")], "case": cases}, {"page": 1.0, "case": 0.5}, constant=20)
+    assert ids(merged) == ["p1", "p2", "c1"]
