@@ -86,8 +86,10 @@ def _marked(citation: Citation, *, frame: bool) -> str:
     rects = "".join(f"<rect{name} {_geometry(box)}/>" for box in boxes)
     if not boxes:
         return rects
-    first = boxes[0]
-    return f'{rects}<text x="{max(2.0, first.x0 - 14):.2f}" y="{first.y1 - 1:.2f}">{citation.n}</text>'
+    layout = citation.passage.layout
+    left = float(layout.boxes()[:, 0].min()) if layout is not None else boxes[0].x0
+    # In the margin, where it hides no words when the quote begins in the middle of a line.
+    return f'{rects}<text x="{max(2.0, left - 14):.2f}" y="{boxes[0].y1 - 1:.2f}">{citation.n}</text>'
 
 
 def _geometry(box: Box) -> str:

@@ -21,6 +21,7 @@ from rag.types import Kind, SourceKind, VectorSpec
 
 if TYPE_CHECKING:
     from indexers.encoders.cross import CrossEncoderReranker
+    from indexers.encoders.dense import DenseTextEncoder
     from pipelines.assistant import Steps
 
 DENSE, LATE, RERANKER, IMAGE = (
@@ -85,6 +86,14 @@ class Parts:
             from indexers.encoders.image import ImageEncoder
 
             return ImageEncoder(self.models.files(IMAGE))
+        if name == "terms":
+            from indexers.encoders.terms import TermsEncoder
+
+            return TermsEncoder(self._dense)
+        return self._dense
+
+    @cached_property
+    def _dense(self) -> DenseTextEncoder:
         from indexers.encoders.dense import DenseTextEncoder
 
         return DenseTextEncoder(self.models.files(DENSE))

@@ -65,16 +65,19 @@ class ChannelSettings(_Section):
 class FusionSettings(_Section):
     """Reciprocal rank fusion; weights are named "kind.channel" and count 1 when absent."""
 
-    depth: int = Field(100, ge=1)
+    depth: int = Field(200, ge=1)
     constant: float = Field(20.0, gt=0)
     weights: dict[str, float] = Field(default_factory=dict)
 
 
 class RerankSettings(_Section):
-    """Cross-encoder over the head of the list. `weight` is its share against the fused score."""
+    """Cross-encoder over the head of the list. `weight` is its share against the fused order.
 
-    enabled: bool = True
-    head: int = Field(20, ge=1)
+    Off by default: on both books' queries the fused order beats it at every weight (docs/retrieval.md).
+    """
+
+    enabled: bool = False
+    head: int = Field(10, ge=1)
     weight: float = Field(0.5, ge=0, le=1)
 
 

@@ -77,10 +77,12 @@ def _add(found: _Found, names: dict[tuple[str, str], Document], path: Path, kind
     except SourceError as error:
         found.skipped.append(Skipped(str(path), error.locator, error.stage, error.reason))
         return
+    if any(source.document.sha256 == document.sha256 for source in found.sources if source.document.source == kind):
+        return
     known = names.setdefault((kind, document.name), document)
     if known is document:
         found.sources.append(Source(document, parser))
-    elif known.sha256 != document.sha256:
+    else:
         reason = f"another document of this build is called {document.name!r} ({known.path}); rename one of the files"
         found.skipped.append(Skipped(str(path), "", "open", reason))
 

@@ -12,6 +12,7 @@ from indexers.journal import Journal, passage_checksum
 from indexers.manifest import FILE, Manifest, read_manifest, write_manifest
 from indexers.progress import ProgressSink, silent
 from pipelines import compose
+from pipelines.answer_cards import PageImage
 from pipelines.config import Settings, load_settings
 from pipelines.ingest import BuildReport, Sources, build_lock, clear, find_sources, ingest, remove_passages
 from pipelines.search import SearchEngine, SearchResult
@@ -106,6 +107,19 @@ class Library:
                 yield from self._store.get(batch)
                 batch = []
         yield from self._store.get(batch)
+
+    def page_image(self, passage: Passage) -> PageImage | None:
+        """The rendered page that a page or figure stands on, or None when there is none."""
+        page = passage
+        if passage.kind == "figure":
+            found = self._store.get([passage.meta.get("page_id", "")])
+            if not found:
+                return None
+            page = found[0]
+        width, _, height = page.meta.get("size", "").partition("x")
+        if page.kind != "page" or not page.images or not height or not page.images[0].is_file():
+            return None
+        return PageImage(page.images[0], float(width), float(height))
 
     def status(self) -> dict[str, Any]:
         """Counts by kind, documents, fingerprint, and whether every document is complete."""

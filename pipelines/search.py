@@ -7,13 +7,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from rag.fusion import reciprocal_rank_fusion
+from rag.page_ranking import FIGURE
 from rag.protocols import Reranker, Router, Store
 from rag.reranking import RerankOptions, rerank_head
-from rag.retrievers import LIFT, Channel, FusionOptions, KindRetriever, encode_query, lifted_pages, merge_kinds
-from rag.types import KINDS, Hit, Kind, Query, Vector
+from rag.retrievers import Channel, FusionOptions, KindRetriever, encode_query, lifted_pages, merge_kinds
+from rag.types import KINDS, Hit, Kind, Query
 
 FIGURES_FIRST: tuple[Kind, ...] = ("figure", "page", "case", "fact")
 """Figures are searched before pages because found figures lift their pages."""
+LIFTING = ("image", "dense")
+"""Figure channels whose scores lift pages, the first that found anything."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +67,18 @@ class SearchEngine:
         used = [channel for channel in self._channels if channel.kind in searched]
         with clock.stage("encode"):
             vectors = encode_query(query, used)
+        found: dict[Kind, dict[str, list[Hit]]] = {}
         lists: dict[Kind, list[Hit]] = {}
         for kind in FIGURES_FIRST:
-            channels = [channel for channel in used if channel.kind == kind]
-            if channels:
-                lists[kind] = self._search_kind(query, vectors, channels, lists.get("figure", []), clock)
+            retriever = self._retriever(kind, used)
+            if retriever is None:
+                continue
+            with clock.stage("search"):
+                found[kind] = retriever.lists(query, vectors, self._ranking.fusion.depth)
+                if kind == "page":
+                    found[kind] |= self._figures(found.get("figure", {}), found[kind])
+            with clock.stage("fuse"):
+                lists[kind] = retriever.fuse(query, found[kind])
         wanted = {kind: lists[kind] for kind in KINDS if kind in kinds and kind in lists}
         if self._ranking.reranker is not None:
             with clock.stage("rerank"):
@@ -80,30 +91,27 @@ class SearchEngine:
         """The k best of some channels alone, without lift or rerank: what an ablation compares with the whole."""
         used = [channel for channel in self._channels if channel.kind in kinds and channel.name in names]
         vectors = encode_query(query, used)
-        found = {
-            kind: KindRetriever(
-                self._store, [channel for channel in used if channel.kind == kind], self._ranking.fusion
-            )
-            for kind in dict.fromkeys(channel.kind for channel in used)
-        }
-        lists = {kind: each.fuse(each.lists(query, vectors, k)) for kind, each in found.items()}
+        lists: dict[Kind, list[Hit]] = {}
+        for kind in kinds:
+            retriever = self._retriever(kind, used)
+            if retriever is not None:
+                ranked = retriever.lists(query, vectors, k)
+                lists[kind] = reciprocal_rank_fusion(ranked, {}, constant=self._ranking.fusion.constant)
         return merge_kinds(lists, self._ranking.router.route(query), constant=self._ranking.fusion.constant)[:k]
 
-    def _search_kind(
-        self,
-        query: Query,
-        vectors: Mapping[str, Vector],
-        channels: Sequence[Channel],
-        figures: Sequence[Hit],
-        clock: StageClock,
-    ) -> list[Hit]:
-        retriever = KindRetriever(self._store, channels, self._ranking.fusion)
-        with clock.stage("search"):
-            lists = retriever.lists(query, vectors, self._ranking.fusion.depth)
-            if retriever.kind == "page" and figures:
-                lists[LIFT] = lifted_pages(self._store, figures, [hit for hits in lists.values() for hit in hits])
-        with clock.stage("fuse"):
-            return retriever.fuse(lists)
+    def _retriever(self, kind: Kind, channels: Sequence[Channel]) -> KindRetriever | None:
+        own = [channel for channel in channels if channel.kind == kind]
+        return KindRetriever(self._store, own, self._ranking.fusion) if own else None
+
+    def _figures(
+        self, figures: Mapping[str, Sequence[Hit]], pages: Mapping[str, Sequence[Hit]]
+    ) -> dict[str, list[Hit]]:
+        """The pages of found figures as one more list: by image when the query has one, else by caption."""
+        for name in LIFTING:
+            if figures.get(name):
+                known = [hit for hits in pages.values() for hit in hits]
+                return {FIGURE: lifted_pages(self._store, figures[name], known)}
+        return {}
 
     def _rerank(self, query: Query, hits: Sequence[Hit]) -> list[Hit]:
         assert self._ranking.reranker is not None

@@ -9,11 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from rag.fusion import by_score, reciprocal_rank_fusion, with_channel
+from rag.page_ranking import FIGURE, PageOptions, rank_pages
 from rag.protocols import Encoder, Store
 from rag.types import ChannelScore, Hit, Kind, Query, Vector, VectorSpec
-
-LIFT = "figure"
-"""Name under which a page's hit shows that one of its figures was found."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,11 +30,16 @@ class Channel:
 
 @dataclass(frozen=True, slots=True)
 class FusionOptions:
-    """How lists are fused: candidates per channel, RRF constant, and weights by "kind.channel" (1 when not named)."""
+    """How lists are fused.
+
+    depth: candidates per channel. constant: that of reciprocal rank fusion. weights: by "kind.channel", 1 when not
+    named. pages: the lifts of page ranking.
+    """
 
     depth: int = 100
     constant: float = 20.0
     weights: Mapping[str, float] = field(default_factory=dict)
+    pages: PageOptions = field(default_factory=PageOptions)
 
     def of(self, kind: Kind) -> dict[str, float]:
         """The weights of one kind's channels, by channel name."""
@@ -83,10 +86,12 @@ class KindRetriever:
         """The k best passages of this kind by fused rank."""
         vectors = encode_query(query, self._channels)
         lists = self.lists(query, vectors, max(k, self._options.depth))
-        return self.fuse(lists)[:k]
+        return self.fuse(query, lists)[:k]
 
-    def fuse(self, lists: Mapping[str, Sequence[Hit]]) -> list[Hit]:
-        """Weighted reciprocal rank fusion of the channels' lists."""
+    def fuse(self, query: Query, lists: Mapping[str, Sequence[Hit]]) -> list[Hit]:
+        """One ranking of the channels' lists: pages by `rank_pages`, other kinds by weighted reciprocal ranks."""
+        if self.kind == "page":
+            return rank_pages(query, lists, self._options.of(self.kind), self._options.pages)
         return reciprocal_rank_fusion(lists, self._options.of(self.kind), constant=self._options.constant)
 
 
@@ -100,7 +105,7 @@ def lifted_pages(store: Store, figures: Sequence[Hit], known: Sequence[Hit]) -> 
     pages |= {page.id: page for page in store.get([key for key in order if key not in pages])}
     best = {page: hit for hit in reversed(figures) if (page := hit.passage.meta.get("page_id"))}
     return [
-        Hit(replace(pages[key], layout=None), best[key].score, {LIFT: ChannelScore(rank, best[key].score)})
+        Hit(replace(pages[key], layout=None), best[key].score, {FIGURE: ChannelScore(rank, best[key].score)})
         for rank, key in enumerate((key for key in order if key in pages), start=1)
     ]
 

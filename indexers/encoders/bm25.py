@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
-from indexers.encoders.inputs import context_of, with_context
+from indexers.encoders.inputs import context_of, text_of, with_context
 from rag.errors import ConfigError
 from rag.fingerprint import digest
 from rag.types import Passage, Query, SparseVector, Vector, VectorSpec
@@ -62,7 +62,7 @@ class Bm25Encoder:
         found: list[Vector | None] = []
         for passage in passages:
             context = context_of(passage) if self._options.context else ""
-            vector = model.embed_document(_encodable(with_context(context, passage.text)))
+            vector = model.embed_document(_encodable(with_context(context, text_of(passage))))
             found.append(_sparse(vector.indices, vector.values))
         return found
 

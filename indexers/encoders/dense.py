@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Literal
 
 import numpy as np
 
-from indexers.encoders.inputs import context_of, with_context
+from indexers.encoders.inputs import context_of, text_of, with_context
 from indexers.encoders.onnx_text import OnnxText
 from indexers.encoders.unit_rows import unit_rows
 from indexers.encoders.window_texts import WindowOptions, window_texts
@@ -32,7 +32,12 @@ class DenseOptions:
 
     form: Literal["dense", "multi"] = "multi"
     windows: WindowOptions = field(default_factory=lambda: WindowOptions(words=100, stride=70))
+    whole: WindowOptions = field(default_factory=lambda: WindowOptions(words=300, stride=300))
     query_prefix: str = QUERY_PREFIX
+
+    def of(self, passage: Passage) -> WindowOptions:
+        """How a passage is cut: a page into small windows, a caption, report or fact as whole as the model can read."""
+        return self.windows if passage.kind == "page" else self.whole
 
 
 _DEFAULT = DenseOptions()
@@ -61,27 +66,30 @@ class DenseTextEncoder:
 
     def windows(self, passage: Passage) -> list[Span]:
         """The windows of a passage's text, one per row of its vector in the form "multi"."""
-        return [window.span for window in window_texts(passage, self._text, self._options.windows)]
+        return [window.span for window in window_texts(passage, self._text, self._options.of(passage))]
 
     def encode_passages(self, passages: Sequence[Passage]) -> list[Vector | None]:
         texts = [self._texts(passage) for passage in passages]
-        rows = iter(self._rows([text for cut in texts for text in cut]))
+        rows = iter(self.rows([text for cut in texts for text in cut]))
         return [np.stack([next(rows) for _ in cut]) if cut else None for cut in texts]
 
     def encode_queries(self, queries: Sequence[Query]) -> list[Vector | None]:
         # One at a time, so that a query's vector never depends on the queries asked with it.
         return [
-            self._rows([self._options.query_prefix + query.text.strip()]) if query.text.strip() else None
+            self.rows([self._options.query_prefix + query.text.strip()]) if query.text.strip() else None
             for query in queries
         ]
 
     def _texts(self, passage: Passage) -> list[str]:
         if self._options.form == "multi":
-            return [window.text for window in window_texts(passage, self._text, self._options.windows)]
+            read = replace(passage, text=text_of(passage))
+            return [window.text for window in window_texts(read, self._text, self._options.of(passage))]
         context = context_of(passage) if self._options.windows.context else ""
-        return [with_context(context, passage.text)] if passage.text.strip() else []
+        text = text_of(passage)
+        return [with_context(context, text)] if text.strip() else []
 
-    def _rows(self, texts: Sequence[str]) -> Matrix:
+    def rows(self, texts: Sequence[str]) -> Matrix:
+        """One unit row per text, as it stands: no window, no prefix. Shape (n, 384)."""
         rows = np.zeros((len(texts), DIM), np.float32)
         for position, states in self._text.forward(self._text.tokenize(texts)):
             rows[position] = states[0]

@@ -17,6 +17,12 @@ def context_of(passage: Passage) -> str:
     return " > ".join(heading.strip() for heading in passage.section if heading.strip())
 
 
+def text_of(passage: Passage) -> str:
+    """What text encoders read of a passage: a figure's caption, and the sentences of its book that speak of it."""
+    mentioned = passage.meta.get("mentions", "")
+    return f"{passage.text}\n\n{mentioned}".strip() if mentioned else passage.text
+
+
 def with_context(context: str, text: str) -> str:
     """A window as a model reads it: the context on a line of its own above it."""
     return f"{context}\n{text}" if context else text

@@ -106,7 +106,7 @@ def _passage(document: Document, row: _Row, seen: set[str], first_days: dict[str
     for image in images:
         check_image(image)
     return Passage(
-        id=passage_id(row.content, "case", record.id),
+        id=passage_id(row.content, "case", f"{document.name}:{record.id}"),
         kind="case",
         document=document.name,
         text=record.text,

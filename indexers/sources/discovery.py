@@ -27,7 +27,7 @@ class Discovered(NamedTuple):
 def discover(paths: Sequence[Path], source: SourceKind) -> Discovered:
     """Resolve files and folders. A folder is walked for files of this source; others in it belong to somebody else.
 
-    Of tables, a folder of cases gives only those named records.csv, because other tables lie beside records, too.
+    Of the .csv files of a folder, those named records.csv are cases and all others facts.
     A file named twice counts once. Raises UsageError for a path that does not exist.
     """
     files: dict[Path, Path] = {}
@@ -60,8 +60,9 @@ def _walk(folder: Path) -> list[Path]:
 
 
 def _is_wanted(file: Path, source: SourceKind) -> bool:
-    if source == "cases" and file.suffix.lower() == ".csv":
-        return file.stem.lower() == "records"
+    is_records = file.stem.lower() == "records"
+    if file.suffix.lower() == ".csv" and is_records != (source == "cases"):
+        return False
     return _has_suffix(file, source)
 
 

@@ -49,7 +49,8 @@ def _unit(document: Document, key: str, rows: list[Row]) -> Unit:
 
 def _passage(document: Document, row: Row) -> Passage:
     polarity = cast("Polarity", row.polarity)
-    content = "\x1f".join((row.head, row.relation, row.tail, polarity))
+    # The document is part of the id: removing one file must not take the same fact of another away.
+    content = "\x1f".join((document.name, row.head, row.relation, row.tail, polarity))
     meta = {"source": row.source, "license": row.license}
     return Passage(
         id=passage_id(sha256_bytes(content.encode()), "fact", content),

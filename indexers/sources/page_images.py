@@ -52,6 +52,7 @@ class PageImageParser:
             text=content.text,
             locator=PageLocator(1),
             images=(out,),
+            meta={"size": "x".join(f"{side:g}" for side in size)},
             layout=Layout.from_boxes(content.boxes) if content.boxes else None,
         )
         yield Unit(key, (passage,), skipped)

@@ -84,31 +84,35 @@ class PdfParser:
             skipped.append(Skipped(*where, reply.stage, reply.reason))
         if reply.header is not None:
             try:
-                passages = self._passages(document, reply)
+                header = self._recognised(reply.header, reply.blobs)
+                passages = self._passages(document, reply, header)
             except (KeyError, TypeError, ValueError) as error:
                 # The reply comes from a process that reads hostile files; it may say anything.
                 skipped.append(Skipped(*where, "parse", f"the PDF reader's reply does not fit ({error})"))
+            except SourceError as error:
+                skipped.append(Skipped(*where, error.stage, error.reason))
+                passages = self._passages(document, reply, reply.header)
         return Unit(key, passages, tuple(skipped))
 
-    def _passages(self, document: Document, reply: PageReply) -> tuple[Passage, ...]:
-        header = self._recognised(reply) if self._ocr else _header(reply)
+    def _recognised(self, header: dict[str, Any], blobs: tuple[bytes, ...]) -> dict[str, Any]:
+        """The page with its text read from its image when it has no text layer."""
+        if self._ocr is None or header["text"] or not blobs:
+            return header
+        text, boxes = self._ocr.read(_checked(blobs)[0], header["size"])
+        return {**header, "text": text, "boxes": boxes}
+
+    def _passages(self, document: Document, reply: PageReply, header: dict[str, Any]) -> tuple[Passage, ...]:
         stem = self._images / document.sha256[:16] / f"p{reply.number:05d}"
         pictures = _checked(reply.blobs)
         image = (_saved(stem.with_suffix(".jpg"), pictures[0]),) if pictures else ()
+        page_id = passage_id(document.sha256, "page", f"p{reply.number}")
         made = [_passage(document, reply.number, header, image, "page")]
         crops = iter(pictures[1:])
         for i, figure in enumerate(header["figures"], start=1):
             crop = next(crops, None) if figure["cropped"] else None
             files = (_saved(stem.with_name(f"{stem.name}-f{i}.jpg"), crop),) if crop else ()
-            made.append(_passage(document, reply.number, figure, files, f"f{i}"))
+            made.append(_passage(document, reply.number, {**figure, "page_id": page_id}, files, f"f{i}"))
         return tuple(passage for passage in made if passage is not None)
-
-    def _recognised(self, reply: PageReply) -> dict[str, Any]:
-        header = _header(reply)
-        if self._ocr is None or header["text"] or not reply.blobs:
-            return header
-        text, boxes = self._ocr.read(_checked(reply.blobs)[0], header["size"])
-        return {**header, "text": text, "boxes": boxes}
 
 
 def unit_key(sha256: str, page: int) -> str:
@@ -151,11 +155,6 @@ def _check_form(path: Path) -> None:
         raise SourceError("the PDF is cut off: its end is missing; copy or download it again")
 
 
-def _header(reply: PageReply) -> dict[str, Any]:
-    assert reply.header is not None
-    return reply.header
-
-
 def _checked(blobs: tuple[bytes, ...]) -> tuple[bytes, ...]:
     if any(not blob.startswith(_JPEG) for blob in blobs):
         raise ValueError("a picture is not a JPEG")
@@ -192,6 +191,12 @@ def _passage(
 
 
 def _meta(found: dict[str, Any]) -> dict[str, str]:
-    """A figure's label; a page's bold terms, with semicolons between them."""
-    meta = {"label": str(found.get("label", "")), "terms": "; ".join(map(str, found.get("terms", ())))}
+    """Of a figure its label, page id and the sentences that cite it; of a page its bold terms and size in points."""
+    meta = {
+        "label": str(found.get("label", "")),
+        "page_id": str(found.get("page_id", "")),
+        "mentions": " ".join(map(str, found.get("mentions", ()))),
+        "terms": "; ".join(map(str, found.get("terms", ()))),
+        "size": "x".join(f"{float(side):g}" for side in found.get("size", ())),
+    }
     return {name: value for name, value in meta.items() if value}

@@ -54,7 +54,7 @@ def _serve(reader: Reader, request: dict[str, Any], send: Callable[[bytes], None
         case "furniture":
             send(pack({"furniture": reader.furniture()}))
         case "entries":
-            send(pack({"entries": reader.entries()}))
+            send(pack({"entries": reader.entries(scan=request["scan"])}))
         case "page":
             _serve_page(reader, request, send)
         case "render":
@@ -67,21 +67,22 @@ def _serve_page(reader: Reader, request: dict[str, Any], send: Callable[[bytes],
     number = request["page"]
     try:
         raw, content = reader.content(number)
+        cited = reader.mentions(number, [figure.label for figure in content.figures])
     except Exception:
         # The parent waits for two replies to this request, whatever happens.
         send(pack({"page": number, "error": "", "stage": "parse"}))
         raise
     boxes = [figure.box for figure in content.figures if figure.is_picture][:_MAX_CROPS]
-    send(pack({"page": number, **_described(raw, content)}))
+    send(pack({"page": number, **_described(raw, content, cited)}))
     dpi = request["dpi"] if content.content.text else request["scan_dpi"]
     whole, crops = reader.render(number, boxes, dpi)
     send(pack({"page": number}, [whole, *crops]))
 
 
-def _described(raw: RawPage, content: PageContent) -> dict[str, Any]:
+def _described(raw: RawPage, content: PageContent, cited: list[tuple[str, ...]]) -> dict[str, Any]:
     drawn = 0
     figures = []
-    for figure, section in zip(content.figures, content.figure_sections, strict=True):
+    for figure, section, sentences in zip(content.figures, content.figure_sections, cited, strict=True):
         is_cropped = figure.is_picture and drawn < _MAX_CROPS
         drawn += figure.is_picture
         figures.append(
@@ -91,6 +92,7 @@ def _described(raw: RawPage, content: PageContent) -> dict[str, Any]:
                 "text": figure.content.text,
                 "boxes": figure.content.boxes,
                 "section": section,
+                "mentions": sentences,
                 "cropped": is_cropped,
             }
         )

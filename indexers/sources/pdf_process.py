@@ -39,7 +39,7 @@ class PdfLimits:
 
     memory_bytes: int = 2 << 30
     open_seconds: float = 20.0
-    survey_seconds: float = 120.0
+    survey_seconds: float = 60.0
     page_seconds: float = 20.0
     file_seconds: float = 3600.0
 

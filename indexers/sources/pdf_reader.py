@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from indexers.sources.characters import clean
 from indexers.sources.page_content import PageContent, RawPage, body_lines, page_content
 from indexers.sources.page_furniture import Slot, find_furniture, sample_pages
-from indexers.sources.page_lines import Line, Rect, Run, Word, clean_words, union
+from indexers.sources.page_lines import Line, Rect, Run, Word, clean_words, page_text, union
+from indexers.sources.page_mentions import mentions
 from indexers.sources.page_sections import Entry, Sections, headings, title_of
 
 if TYPE_CHECKING:
@@ -60,6 +61,7 @@ class Reader:
             raise Refused("the PDF has no pages")
         self._furniture: frozenset[Slot] = frozenset()
         self._sections = Sections(())
+        self._texts: dict[int, str] = {}
 
     def use(self, furniture: list[list[int]], entries: list[list[Any]]) -> None:
         """Take over what an earlier child learned."""
@@ -72,15 +74,15 @@ class Reader:
         self._furniture = find_furniture((raw.lines, raw.height) for raw in raws)
         return sorted(self._furniture)
 
-    def entries(self) -> list[Entry]:
-        """Headings of the book: its outline, or what is printed large when it has none."""
+    def entries(self, *, scan: bool) -> list[Entry]:
+        """Headings of the book: its outline, or, when it has none and `scan` is set, what is printed large."""
         entries = []
         for level, title, page, place in self._document.get_toc(simple=False)[:_MAX_ENTRIES]:
             point = place.get("to") if isinstance(place, dict) else None
             y = float(point.y) if point is not None else 0.0
             if 1 <= page <= self.n_pages and title_of(title):
                 entries.append(Entry(page, y if math.isfinite(y) else 0.0, level, title_of(title)))
-        if not entries:
+        if not entries and scan:
             raws = (self._raw(n + 1, drawn=False) for n in range(min(self.n_pages, _MAX_HEADING_PAGES)))
             entries = headings((raw.number, body_lines(raw, self._furniture)) for raw in raws)[:_MAX_ENTRIES]
         self._sections = Sections(entries)
@@ -90,6 +92,18 @@ class Reader:
         """Text, section and figures of a page."""
         raw = self._raw(number, drawn=True)
         return raw, page_content(raw, self._furniture, self._sections)
+
+    def mentions(self, number: int, labels: list[str]) -> list[tuple[str, ...]]:
+        """For each figure label of a page, sentences of this page and its neighbours that speak of the figure."""
+        if not any(labels):
+            return [()] * len(labels)
+        near = range(max(number - 1, 1), min(number + 1, self.n_pages) + 1)
+        self._texts = {page: self._texts.get(page) or self._text(page) for page in near}
+        texts = [self._texts[page] for page in near]
+        return [mentions(label, texts) if label else () for label in labels]
+
+    def _text(self, number: int) -> str:
+        return page_text(body_lines(self._raw(number, drawn=False), self._furniture)).text
 
     def _raw(self, number: int, *, drawn: bool) -> RawPage:
         page = self._document[number - 1]

@@ -96,20 +96,23 @@ class PdfSession:
         fresh = self._child is None
         child = self._opened()
         if self._survey is None:
-            self._survey = {"furniture": self._learn("furniture"), "entries": self._learn("entries")}
+            furniture = self._learn({"do": "furniture"})
+            # A document on which looking at a sample of pages failed is not looked through for headings.
+            entries = self._learn({"do": "entries", "scan": furniture is not None})
+            self._survey = {"furniture": furniture or [], "entries": entries or []}
             fresh = True
             child = self._opened()
         if fresh:
             child.send({"do": "use", **self._survey}, self.limits.open_seconds)
         return child
 
-    def _learn(self, what: str) -> list[Any]:
-        """A fact about the whole document. A document on which that fails is read without it."""
+    def _learn(self, request: dict[str, Any]) -> list[Any] | None:
+        """A fact about the whole document; None when it cannot be learned, and the document is read without it."""
         child = self._opened()
         try:
-            return list(self._ask(child, {"do": what}, self.limits.survey_seconds)[what])
+            return list(self._ask(child, request, self.limits.survey_seconds)[request["do"]])
         except SourceError:
-            return []
+            return None
 
     def _request(self, child: PdfProcess, page: int) -> bool:
         request = {"do": "page", "page": page, "dpi": self.dpi, "scan_dpi": self.scan_dpi}

@@ -37,6 +37,7 @@ from rag.errors import StoreError
 from rag.types import ChannelScore, Hit, Kind, Passage, Point, SparseVector, Vector, VectorSpec
 
 PAGE = 4096
+DELETE_PAGE = 256
 BATCH_BYTES = 8 << 20
 FLUSH_BYTES = 64 << 20
 """After so many bytes the log is worked into the segments, which bounds what a load after a crash repeats."""
@@ -45,8 +46,9 @@ FLUSH_BYTES = 64 << 20
 class EdgeStore:
     """Points in the shards of one folder; a shard is loaded when its kind is first used.
 
-    A point is durable when `upsert` returns: it stands in the engine's write-ahead log, which outlives the
-    process. One process at a time holds a folder. Implements `rag.protocols.Store`.
+    A point is durable when `upsert` returns: it stands in the engine's write-ahead log, which outlives the process
+    (SIGKILL); a power cut can lose what was not yet flushed, up to FLUSH_BYTES. One process at a time holds a folder.
+    Implements `rag.protocols.Store`.
     """
 
     def __init__(self, folder: Path, specs: Specs, codec: PassageCodec, lock: IO[str]) -> None:
@@ -142,7 +144,7 @@ class EdgeStore:
         while shard is not None:
             with engine_errors(self._folder / kind, "delete from"):
                 records, _ = shard.scroll(
-                    engine.ScrollRequest(limit=PAGE, filter=condition, with_payload=True, with_vector=False)
+                    engine.ScrollRequest(limit=DELETE_PAGE, filter=condition, with_payload=True, with_vector=False)
                 )
                 if not records:
                     return
@@ -156,13 +158,12 @@ class EdgeStore:
                 self._unflushed.setdefault(kind, 0)
 
     def optimize(self) -> None:
-        for kind in self._catalogue.kinds:
-            shard = self._shard(kind)
-            if shard is not None:
-                with engine_errors(self._folder / kind, "optimise"):
-                    shard.optimize()
-                    shard.flush()
-                self._unflushed.pop(kind, None)
+        # A kind that was not used since the store was opened has nothing to compact; loading it would cost seconds.
+        for kind, shard in self._shards.items():
+            with engine_errors(self._folder / kind, "optimise"):
+                shard.optimize()
+                shard.flush()
+            self._unflushed.pop(kind, None)
 
     def close(self) -> None:
         shards, self._shards = self._shards, {}

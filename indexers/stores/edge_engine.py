@@ -9,9 +9,10 @@ from pathlib import Path
 import qdrant_edge as engine
 
 from indexers.stores.folder import in_use
-from indexers.stores.payload import LAYOUT_FIELD, PassageCodec, filter_key
+from indexers.stores.payload import LAYOUT_FIELD, PassageCodec
 from indexers.stores.ties import Scored
 from rag.errors import StoreError
+from rag.filters import FILTER_FIELDS
 from rag.types import Passage, Point, SparseVector, Vector, VectorForm, VectorSpec
 
 NEVER_KB = 1_000_000_000
@@ -81,8 +82,8 @@ def create_shard(folder: Path, specs: Sequence[VectorSpec]) -> engine.EdgeShard:
 
 def index_new_fields(shard: engine.EdgeShard, points: Sequence[engine.Point]) -> None:
     """Index every filter field of these points that has no index yet: a kind uses only some of them."""
-    keys = {filter_key(field) for point in points for field in (point.payload or {})["filter"]}
-    for key in sorted(keys - shard.info().payload_schema.keys()):
+    keys = {key for point in points for key in point.payload or ()}
+    for key in sorted(keys & set(FILTER_FIELDS) - shard.info().payload_schema.keys()):
         shard.update(engine.UpdateOperation.create_field_index(key, engine.PayloadSchemaType.Keyword))
 
 
@@ -111,8 +112,7 @@ def engine_filter(filters: Mapping[str, tuple[str, ...]]) -> engine.Filter | Non
         return None
     return engine.Filter(
         must=[
-            engine.FieldCondition(key=filter_key(field), match=engine.MatchAny(list(values)))
-            for field, values in filters.items()
+            engine.FieldCondition(key=field, match=engine.MatchAny(list(values))) for field, values in filters.items()
         ]
     )
 

@@ -1,9 +1,15 @@
-"""How a passage is written beside its vectors: a JSON object, the same for the embedded engine and a server."""
+"""How a passage is written beside its vectors: a JSON object, the same for the embedded engine and a server.
+
+The object holds one string per filter field, the passage as JSON text, and the layout. The passage is text because
+the embedded engine's Python binding takes about 7 us per value and 16 us per nested object: 0.16 ms for a fact
+written as an object, 0.05 ms as text.
+"""
 
 from __future__ import annotations
 
 import base64
 import binascii
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,13 +19,9 @@ from rag.errors import QueryError, StoreError
 from rag.filters import FILTER_FIELDS, filter_values
 from rag.types import Box, CaseLocator, FactLocator, Layout, Locator, PageLocator, Passage
 
+PASSAGE_FIELD = "passage"
 LAYOUT_FIELD = "layout"
 """Field that holds the word boxes of a page. A search does not load it."""
-
-
-def filter_key(field: str) -> str:
-    """Where the payload keeps the value of a filter field: the key that engines index."""
-    return f"filter.{field}"
 
 
 def checked_filters(filters: Mapping[str, Sequence[str]]) -> dict[str, tuple[str, ...]] | None:
@@ -46,21 +48,22 @@ class PassageCodec:
 
     root: Path
 
-    def encode(self, passage: Passage) -> dict[str, Any]:
+    def encode(self, passage: Passage) -> dict[str, str]:
         """The JSON object of a passage; bytes that are no valid Unicode are replaced, as JSON cannot hold them."""
-        payload: dict[str, Any] = {
+        stored = {
             "kind": passage.kind,
             "document": passage.document,
             "text": passage.text,
             "locator": _locator_to_json(passage.locator),
             "images": [self._relative(image) for image in passage.images],
             "meta": dict(passage.meta),
-            "filter": filter_values(passage),
         }
+        text = json.dumps(stored, ensure_ascii=False, separators=(",", ":"))
+        payload = {field: _valid(value) for field, value in filter_values(passage).items()}
+        payload[PASSAGE_FIELD] = _valid(text)
         if passage.layout is not None:
             payload[LAYOUT_FIELD] = base64.b64encode(passage.layout.packed).decode("ascii")
-        cleaned: dict[str, Any] = _valid_unicode(payload)
-        return cleaned
+        return payload
 
     def decode(self, passage_id: str, payload: Mapping[str, Any]) -> Passage:
         """The passage that `encode` wrote. Without the layout field its layout is None.
@@ -69,15 +72,15 @@ class PassageCodec:
             StoreError: the object was not written by `encode`.
         """
         try:
-            packed = payload.get(LAYOUT_FIELD)
+            stored, packed = json.loads(payload[PASSAGE_FIELD]), payload.get(LAYOUT_FIELD)
             return Passage(
                 id=passage_id,
-                kind=payload["kind"],
-                document=payload["document"],
-                text=payload["text"],
-                locator=_locator_from_json(payload["locator"]),
-                images=tuple(self.root.absolute() / image for image in payload["images"]),
-                meta=dict(payload["meta"]),
+                kind=stored["kind"],
+                document=stored["document"],
+                text=stored["text"],
+                locator=_locator_from_json(stored["locator"]),
+                images=tuple(self.root.absolute() / image for image in stored["images"]),
+                meta=dict(stored["meta"]),
                 layout=None if packed is None else Layout(base64.b64decode(packed, validate=True)),
             )
         except (KeyError, TypeError, ValueError, AttributeError, binascii.Error) as error:
@@ -115,12 +118,6 @@ def _locator_from_json(value: Mapping[str, Any]) -> Locator:
     return FactLocator(value["head"], value["relation"], value["tail"], value["polarity"])
 
 
-def _valid_unicode(value: Any) -> Any:  # noqa: ANN401 - any JSON value
-    """The value with lone surrogates, which broken PDF fonts yield, replaced by the replacement character."""
-    if isinstance(value, str):
-        return value if value.isascii() else value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    if isinstance(value, dict):
-        return {key: _valid_unicode(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_valid_unicode(item) for item in value]
-    return value
+def _valid(text: str) -> str:
+    """The text with lone surrogates, which broken PDF fonts yield, replaced by the replacement character."""
+    return text if text.isascii() else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

@@ -13,7 +13,7 @@ from qdrant_client import QdrantClient, models
 from qdrant_client.http.exceptions import ApiException
 
 from indexers.stores.checks import Specs, batches, channel_spec, check_uuid, checked_query, is_uuid, points_by_kind
-from indexers.stores.payload import LAYOUT_FIELD, PassageCodec, checked_filters, filter_key
+from indexers.stores.payload import LAYOUT_FIELD, PassageCodec, checked_filters
 from indexers.stores.ties import Scored, best
 from rag.errors import IndexMismatch, StoreError
 from rag.filters import FILTER_FIELDS
@@ -172,7 +172,7 @@ class ServerStore:
         if not self._client.collection_exists(name):
             self._client.create_collection(name, vectors_config=arrays, sparse_vectors_config=sparse)
             for field in FILTER_FIELDS:
-                self._client.create_payload_index(name, filter_key(field), models.PayloadSchemaType.KEYWORD)
+                self._client.create_payload_index(name, field, models.PayloadSchemaType.KEYWORD)
             return
         stored, wanted = self._client.get_collection(name).config.params, _described(arrays, sparse)
         found = _described(stored.vectors, stored.sparse_vectors or {})
@@ -228,7 +228,7 @@ def _filter(filters: Mapping[str, tuple[str, ...]]) -> models.Filter | None:
         return None
     return models.Filter(
         must=[
-            models.FieldCondition(key=filter_key(field), match=models.MatchAny(any=list(values)))
+            models.FieldCondition(key=field, match=models.MatchAny(any=list(values)))
             for field, values in filters.items()
         ]
     )

@@ -104,7 +104,7 @@ class Composer:
             return
         if block.level == "part":
             self._flush()
-            if self.y > PART_LATEST:
+            while self.y > PART_LATEST:
                 self._turn()
             if self.y > TOP:
                 self.y += 26.0
@@ -112,13 +112,13 @@ class Composer:
             self._title(block.title, PART, 1, above=10.0)
             return
         self._flush()
-        if self.y + CHAPTER_NEEDS > BOTTOM:
+        while self.y + CHAPTER_NEEDS > BOTTOM:
             self._turn()
         self._title(block.number + "  " + block.title, CHAPTER, 2, above=0.0 if self.outline[-1].depth == 1 else 30.0)
 
     def _title(self, title: str, style: Style, depth: int, above: float) -> None:
         lines = break_lines(title, style, COLUMN, self.measure)
-        if self.y + above + len(lines) * style.leading + 3 * BODY.leading > BOTTOM:
+        while self.y + above + len(lines) * style.leading + 3 * BODY.leading > BOTTOM:
             self._turn()
         self.y += above if self.y > TOP else 0.0
         entry = Entry({PART: 1, CHAPTER: 2}.get(style, 3), " ".join(title.split()), self.pages[-1].number, self.y)
@@ -132,7 +132,7 @@ class Composer:
         indent = ITEM_INDENT if block.item else 0.0
         lines = break_lines(block.text, BODY, COLUMN - indent, self.measure)
         for index, line in enumerate(lines):
-            if self._breaks_before(index, len(lines)):
+            while self._breaks_before(index, len(lines)):
                 self._turn()
             self.y += BODY.leading
             if block.item and index == 0:

@@ -1,14 +1,13 @@
 """Multiple choice by evidence: which option do the sentences that speak of the question support?
 
 Measured on 84 textbook questions, nearly all with four options, with BM25's 8 best pages as evidence: accuracy of the
-overlap with contrast alone 0.64, of the cross-encoder on the statement alone 0.60, of their sum 0.69, and about the
-same on odd and even items. Reading a sentence together with its neighbours loses 0.2; searching again with each option
-gains nothing.
+overlap with contrast alone 0.64, of the cross-encoder on the statement alone 0.60, of their sum 0.70, and about the
+same on odd and even items. Reading a sentence together with its neighbours loses 0.2. Pages found with each option,
+added after those of the question, bring the sum to 0.75 and the overlap alone nothing.
 """
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ import numpy.typing as npt
 
 from rag.generators.candidates import Candidate
 from rag.generators.question import is_negated, names_topic, statement
-from rag.generators.scoring import SentenceScorer, coverage, rarity
+from rag.generators.scoring import SentenceScorer, coverage, rarity, sigmoid
 from rag.grounding.checks import polarity_agrees
 from rag.sentences import content_stems, words
 from rag.types import Draft, DraftClaim, Query
@@ -41,7 +40,8 @@ class ChoiceOptions:
     overlap_weight: log-odds for full overlap; 13 makes both signals count about the same.
     contrast: how much an option loses for a sentence that names the other options as well.
     all_margin: "all of the above" is taken when the best option leads the mean by less than this.
-    none_below: "none of the above" is taken when no option reaches these log-odds.
+    temperature: flattens the softmax over options; 3 gave the least log loss on the 84 questions (1.59 without, 0.99).
+    none_overlap: "none of the above" is taken when no option has more overlap than this with any sentence.
     """
 
     midpoint: float = 0.0
@@ -50,7 +50,8 @@ class ChoiceOptions:
     overlap_weight: float = 13.0
     contrast: float = 0.5
     all_margin: float = 1.5
-    none_below: float = -4.0
+    none_overlap: float = 0.1
+    temperature: float = 3.0
     max_claims: int = 2
 
 
@@ -75,7 +76,8 @@ def choose(query: Query, candidates: Sequence[Candidate], scorer: SentenceScorer
     """The option that the evidence supports best, with the sentences that speak for it as claims.
 
     A negated question ("which is not ...") takes the option supported least, and cites what supports the others.
-    Confidence is the softmax share of the chosen option.
+    Confidence is the softmax share of the chosen option times the probability that any sentence states any option: off
+    the library's topics the second factor was below 0.01, on them above 0.25 for 98 % of the questions.
     """
     if _is_verdict(query.options):
         return _verdict(query, candidates, scorer, settings)
@@ -85,7 +87,8 @@ def choose(query: Query, candidates: Sequence[Candidate], scorer: SentenceScorer
     table = _tabulate(query.text, [query.options[i] for i in plain], candidates, (scorer, settings))
     support = table.support(settings.overlap_weight)
     negated = is_negated(query.text)
-    log_odds = np.full(len(query.options), settings.none_below)
+    unnamed = float(table.overlap.max()) < settings.none_overlap
+    log_odds = np.full(len(query.options), support.max() + 1.0 if unnamed else support.min() - 1.0)
     log_odds[plain] = -support if negated else support
     for i, parts in sums.items():
         log_odds[i] = support[[plain.index(part) for part in parts]].mean() + settings.all_margin
@@ -96,9 +99,11 @@ def choose(query: Query, candidates: Sequence[Candidate], scorer: SentenceScorer
     else:
         speaking = [row for row in strongest if plain[row] != choice] or strongest
     chosen = _best_sentences(table, speaking, candidates, settings)
-    share = float(np.exp(log_odds[choice] - np.logaddexp.reduce(log_odds)))
+    flat = log_odds / settings.temperature
+    share = float(np.exp(flat[choice] - np.logaddexp.reduce(flat)))
+    confidence = min(1.0, share) * sigmoid(float(table.stated.max()))
     claims = tuple(DraftClaim(candidate.text, candidate.passage.id, candidate.quote) for candidate in chosen)
-    return Draft(claims, choice, min(1.0, share), {"sentences_scored": int(np.isfinite(table.stated).sum())})
+    return Draft(claims, choice, confidence, {"sentences_scored": int(np.isfinite(table.stated).sum())})
 
 
 def _sums(options: Sequence[str]) -> dict[int, list[int]]:
@@ -182,6 +187,6 @@ def _verdict(query: Query, candidates: Sequence[Candidate], scorer: SentenceScor
     broader = (_ABSOLUTE & set(words(query.text))) - set(words(best.context))
     holds = not broader and polarity_agrees(query.text, best.text)
     choice = next(i for i, option in enumerate(query.options) if (option.strip().lower().rstrip(".") in _TRUE) == holds)
-    stated = 1 / (1 + math.exp(-(scores[at] - settings.midpoint) / settings.scale))
+    stated = sigmoid((scores[at] - settings.midpoint) / settings.scale)
     claim = DraftClaim(best.text, best.passage.id, best.quote)
     return Draft((claim,), choice, 0.5 * stated, {"sentences_scored": len(read)})

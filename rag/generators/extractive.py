@@ -10,7 +10,7 @@ from rag.errors import ConfigError
 from rag.generators.candidates import Candidate, candidates_of
 from rag.generators.choice import ChoiceOptions, choose
 from rag.generators.question import split_question
-from rag.generators.scoring import LexicalScorer, SentenceScorer
+from rag.generators.scoring import LexicalScorer, SentenceScorer, sigmoid
 from rag.sentences import content_stems
 from rag.types import Draft, DraftClaim, Evidence, Query
 
@@ -20,7 +20,9 @@ class ExtractiveOptions:
     """How sentences are picked. `midpoint` and `scale` belong to the scorer, the rest does not depend on it.
 
     midpoint, scale: a score s means the sentence answers with probability 1 / (1 + exp(-(s - midpoint) / scale)).
-        The defaults are for the ms-marco cross-encoder's logit, read off review questions against off-topic ones.
+        The defaults are for the ms-marco cross-encoder's logit. Measured on 128 review questions of two textbooks with
+        BM25's 8 best pages: at probability 0.5 it answers 83 %, 88 % of these citing the right section, and none of 20
+        questions outside medicine and 10 medical ones that the books do not treat; odd and even questions agree.
     prefilter: sentences per question part that the scorer reads, the best by word overlap.
     rank_weight: log-odds that a sentence loses per unit of ln(1 + rank) of its passage.
     extra_share: a further claim needs this share of the best probability, after `novelty` was taken off: the log-odds
@@ -43,8 +45,9 @@ class ExtractiveOptions:
             raise ConfigError(f"generator: scale is {self.scale}; it must be positive")
 
 
-LEXICAL_OPTIONS = ExtractiveOptions(midpoint=0.55, scale=0.1, choice=ChoiceOptions(midpoint=0.55, scale=0.1))
-"""For `LexicalScorer`, whose scores are shares in [0, 1]."""
+LEXICAL_OPTIONS = ExtractiveOptions(midpoint=0.45, scale=0.1, choice=ChoiceOptions(midpoint=0.45, scale=0.1))
+"""For `LexicalScorer`, whose scores are shares in [0, 1]. On the same questions two thirds are answered, 77 % of
+these citing the right section, and 1 of the 20 and 3 of the 10: use it where no model can be loaded."""
 
 
 class ExtractiveGenerator:
@@ -68,7 +71,7 @@ class ExtractiveGenerator:
         parts = split_question(query.text)
         picked = [self._ranked(part, candidates) for part in parts]
         chosen = self._pick(picked)
-        confidence = sum(_sigmoid(ranked[0][1]) for ranked in picked) / len(picked)
+        confidence = sum(sigmoid(ranked[0][1]) for ranked in picked) / len(picked)
         scored = sum(len(ranked) for ranked in picked)
         return Draft(tuple(_claim(c) for c in chosen), confidence=confidence, usage={"sentences_scored": scored})
 
@@ -96,12 +99,12 @@ class ExtractiveGenerator:
         for ranked in picked:
             if len(chosen) < self.options.max_claims and not any(_same(ranked[0][0], other) for other in chosen):
                 chosen.append(ranked[0][0])
-        needed = self.options.extra_share * max(_sigmoid(ranked[0][1]) for ranked in picked)
+        needed = self.options.extra_share * max(sigmoid(ranked[0][1]) for ranked in picked)
         rest = [row for ranked in picked for row in ranked[1:]]
         while len(chosen) < self.options.max_claims and rest:
             worth = [score - self.options.novelty * _repeats(candidate, chosen) for candidate, score in rest]
             best = max(range(len(rest)), key=lambda i: (worth[i], -i))
-            if _sigmoid(worth[best]) < needed:
+            if sigmoid(worth[best]) < needed:
                 break
             candidate, _ = rest.pop(best)
             if not any(_same(candidate, other) for other in chosen):
@@ -153,7 +156,3 @@ def _repeats(candidate: Candidate, chosen: Sequence[Candidate]) -> float:
 
 def _claim(candidate: Candidate) -> DraftClaim:
     return DraftClaim(candidate.text, candidate.passage.id, candidate.quote)
-
-
-def _sigmoid(log_odds: float) -> float:
-    return 1 / (1 + math.exp(-max(-60.0, min(60.0, log_odds))))

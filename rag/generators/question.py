@@ -14,8 +14,11 @@ _BREAK = re.compile(
 _POINTS_BACK = re.compile(r"\b(?:it|its|they|their|them|this|these|those|he|she|his|her)\b", re.IGNORECASE)
 _NEGATED = re.compile(
     r"\b(?:NOT|EXCEPT|LEAST|FALSE|INCORRECT)\b"
-    r"|\b(?:which|what|all|each|following|one)\b.*\b(?:except|(?:is|are|was|were|does|do|would|can|could|has|have) not"
-    r"|isn't|aren't|doesn't|cannot|least likely|false|incorrect|untrue|not true)\b",
+    r"|(?i:\b(?:each|all|any|one|following|these)\b.*\bexcept\b)"
+    # Few words between: "which drug is given when heparin is not tolerated" does not ask for what is not so.
+    rf"|(?i:\b(?:which|what)(?: of (?:the )?(?:following|these))?(?: [\w-]+){{0,4}}? {_AUXILIARY} (?:not|least|false|"
+    r"incorrect|untrue)\b)"
+    r"|(?i:\b(?:false|incorrect|untrue) (?:statement|sentence|option|answer|claim)s?\b)",
     re.DOTALL,
 )
 _BLANK = re.compile(r"_{2,}|\.{4,}|\[blank\]")

@@ -56,3 +56,8 @@ def coverage(wanted: frozenset[str], bag: frozenset[str], weights: Mapping[str, 
     total = sum(weights.get(stem, unseen) for stem in wanted)
     held = sum(weights.get(stem, unseen) for stem in wanted & bag)
     return held / total if total else 0.0
+
+
+def sigmoid(log_odds: float) -> float:
+    """The probability of some log-odds, without overflow at the ends."""
+    return 1 / (1 + math.exp(-max(-60.0, min(60.0, log_odds))))

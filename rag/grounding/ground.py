@@ -32,8 +32,8 @@ class GroundingPolicy:
     "(unverified)". Claims whose quote does not stand in a passage of the evidence are always dropped.
     """
 
-    min_confidence: float = 0.35
-    min_choice_confidence: float = 0.05
+    min_confidence: float = 0.5
+    min_choice_confidence: float = 0.02
     min_support: float = 0.6
     unverified: Literal["drop", "mark"] = "drop"
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from indexers.stores.payload import LAYOUT_FIELD, PassageCodec, checked_filters
 from rag.errors import QueryError, StoreError
+from rag.filters import FILTER_FIELDS
 from rag.testing.points import sample_passages
 from rag.types import Box, CaseLocator, FactLocator, Layout, PageLocator, Passage
 
@@ -40,7 +41,7 @@ def test_a_moved_library_finds_its_images_at_the_new_place(tmp_path):
     old, new = tmp_path / "old", tmp_path / "new"
     passage = Passage("p", "page", "d", "text", PageLocator(1), images=(old / "pages" / "1.png", tmp_path / "far.png"))
     payload = PassageCodec(old).encode(passage)
-    assert payload["images"][0] == "pages/1.png"
+    assert str(old) not in payload["passage"]
     assert PassageCodec(new).decode("p", payload).images == (new / "pages" / "1.png", tmp_path / "far.png")
 
 
@@ -53,9 +54,18 @@ def test_an_image_given_relative_to_the_working_folder_is_kept_whole(tmp_path, m
 def test_lone_surrogates_become_the_replacement_character():
     passage = Passage("p", "page", "d", "a\ud800b 🫁", PageLocator(1), meta={"source": "\udfff"})
     payload = CODEC.encode(passage)
-    assert payload["text"] == "a\ufffdb 🫁"
-    assert payload["meta"] == {"source": "\ufffd"}
-    assert payload["filter"]["source"] == "\ufffd"
+    assert payload["source"] == "\ufffd"
+    assert CODEC.decode("p", payload) == replace(passage, text="a\ufffdb 🫁", meta={"source": "\ufffd"})
+
+
+def test_every_filter_field_stands_beside_the_passage():
+    fact = Passage(
+        "p", "fact", "graph", "text", FactLocator("a", "b", "c", "absent"), meta={"source": "s", "other": "x"}
+    )
+    fields = {key: value for key, value in CODEC.encode(fact).items() if key in FILTER_FIELDS}
+    assert fields == {
+        "document": "graph", "head": "a", "relation": "b", "tail": "c", "polarity": "absent", "source": "s",
+    }  # fmt: skip
 
 
 def test_the_layout_is_one_field_that_can_be_left_out(tmp_path):
@@ -66,7 +76,7 @@ def test_the_layout_is_one_field_that_can_be_left_out(tmp_path):
     assert codec.decode(passage.id, payload) == replace(passage, layout=None)
 
 
-@pytest.mark.parametrize("broken", [{}, {"kind": "page"}, None, {"text": 3}])
+@pytest.mark.parametrize("broken", [{}, {"passage": "{}"}, {"passage": "{"}, {"passage": 3}])
 def test_a_payload_of_something_else_is_named(broken):
     with pytest.raises(StoreError, match=r"passage p7 .*rebuild"):
         CODEC.decode("p7", broken)

@@ -84,7 +84,7 @@ def test_no_text_leaves_the_column(library: SampleSources) -> None:
                 for line in block.get("lines", ())
                 for span in line["spans"][:1]
             ]
-            assert all(box[0] >= 90 and box[2] <= 506 and box[3] <= 800 for box, _ in lines)
+            assert all(box[0] >= 90 and box[2] <= 506 and box[3] <= 778 for box, _ in lines)
 
 
 def test_defined_terms_are_bold(library: SampleSources) -> None:

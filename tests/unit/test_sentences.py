@@ -13,7 +13,7 @@ def texts(text: str) -> list[str]:
     return [" ".join(sentence.text.split()) for sentence in split_sentences(text)]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(WORDY)
 def test_every_sentence_is_a_slice_and_they_stand_in_order(text: str) -> None:
     sentences = split_sentences(text)
@@ -22,7 +22,7 @@ def test_every_sentence_is_a_slice_and_they_stand_in_order(text: str) -> None:
     assert all(a.end <= b.start for a, b in pairwise(sentences))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(WORDY)
 def test_no_letter_is_lost(text: str) -> None:
     def letters(piece: str) -> str:

@@ -16,7 +16,7 @@ from indexers.sources.pdf_session import PdfSession
 from rag.errors import SourceError
 from rag.types import Unit
 
-QUICK = PdfLimits(open_seconds=20, survey_seconds=2, page_seconds=2)
+QUICK = PdfLimits(survey_seconds=1, page_seconds=3)
 
 
 def squashed(text: str) -> str:
@@ -101,7 +101,7 @@ def test_endless_page_is_skipped_and_the_others_are_read(tmp_path: Path) -> None
     assert [len(unit.passages) for unit in units] == [1, 0, 1]
     (skipped,) = units[1].skipped
     assert (skipped.locator, skipped.stage) == ("page 2", "parse")
-    assert "took more than 2 s" in skipped.reason
+    assert "took more than 3 s" in skipped.reason
     assert "page 3" in units[2].passages[0].text
 
 
@@ -204,7 +204,8 @@ def test_invisible_text_of_a_scan_is_its_text_layer(tmp_path: Path) -> None:
     pixels.clear_with(200)
     page.insert_image(page.rect, pixmap=pixels)
     page.insert_text((72, 120), "Recognised words of a scanned page", render_mode=3)
-    document.new_page().insert_image(page.rect, pixmap=pixels)
+    second_page = document.new_page()
+    second_page.insert_image(second_page.rect, pixmap=pixels)
     document.save(tmp_path / "scan.pdf")
     first, second = (unit.passages for unit in parsed(tmp_path / "scan.pdf", tmp_path))
     assert first[0].text == "Recognised words of a scanned page"
