@@ -8,8 +8,9 @@ One unit is never mixed with another while encoding, so a resumed build makes th
 from __future__ import annotations
 
 import time
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 
 from indexers.journal import Journal
 from indexers.overlap import WriteBehind, read_ahead
@@ -71,20 +72,23 @@ class Builder:
         }
         self.clock = BuildClock()
 
-    def run(self, sources: Sequence[Source]) -> None:
-        """Index every unit that the journal does not know. Whatever raises, nothing written is lost."""
+    def run(self, sources: Sequence[Source], limit: int | None = None) -> None:
+        """Index every unit that the journal does not know, or each source's first `limit` units.
+
+        Whatever raises, nothing written is lost.
+        """
         done = {source.document.sha256: self._journal.done(source.document) for source in sources}
-        total = sum(source.document.units for source in sources)
+        total = sum(min(source.document.units, limit or source.document.units) for source in sources)
         known = sum(len(keys) for keys in done.values())
         waiting: list[Encoded] = []
-        with read_ahead(self._parse(sources, done), READ_AHEAD_UNITS) as stream, WriteBehind() as writer:
+        with read_ahead(self._parse(sources, done, limit), READ_AHEAD_UNITS) as stream, WriteBehind() as writer:
             for work in stream:
                 if work.unit is not None:
                     waiting.append(self._encode(work.unit))
                 if waiting and (work.unit is None or len(waiting) >= WRITE_BATCH_UNITS):
                     self._submit(writer, work.document, tuple(waiting))
                     waiting.clear()
-                if work.unit is None:
+                if work.unit is None and limit is None:
                     document = work.document
                     writer.submit(lambda document=document: self._journal.complete(document))  # type: ignore[misc]
                 self._meter.update(
@@ -93,9 +97,13 @@ class Builder:
                 )  # fmt: skip
             writer.drain()
 
-    def _parse(self, sources: Sequence[Source], done: Mapping[str, Container[str]]) -> Iterator[Work]:
+    def _parse(
+        self, sources: Sequence[Source], done: Mapping[str, Collection[str]], limit: int | None
+    ) -> Iterator[Work]:
         for source in sources:
-            units = source.parser.parse(source.document, done[source.document.sha256])
+            known = done[source.document.sha256]
+            left = None if limit is None else max(limit - len(known), 0)
+            units = islice(source.parser.parse(source.document, known), left)
             while (unit := self._next(source.document, units)) is not None:
                 yield Work(source.document, unit)
             yield Work(source.document, None)

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from pipelines.library import Library
 from pipelines.search import StageClock
-from rag.fusion import reciprocal_rank_fusion
+from rag.errors import QueryError
 from rag.grounding.ground import GroundingPolicy, ground
 from rag.protocols import Generator, Judge, Selector
-from rag.types import KINDS, Answer, Evidence, Hit, Kind, Query
+from rag.types import KINDS, Answer, Evidence, Kind, Query
 
 CANDIDATES_PER_PASSAGE = 3
 """Hits asked for, per passage that the selector may keep: it drops duplicates and what exceeds the budget."""
@@ -19,14 +19,14 @@ CANDIDATES_PER_PASSAGE = 3
 
 @dataclass(frozen=True, slots=True)
 class Steps:
-    """The exchangeable steps of an answer."""
+    """The exchangeable steps of an answer, and how many passages they read: `k`, and `per_option` more for each option."""
 
     selector: Selector
     generator: Generator
     judge: Judge
     policy: GroundingPolicy
     k: int
-    per_option: bool = True
+    per_option: int = 3
 
 
 class Assistant:
@@ -55,31 +55,30 @@ class Assistant:
         query = question if isinstance(question, Query) else _query(question, images, options)
         clock = StageClock()
         with clock.stage("retrieve"):
-            hits = self._retrieve(query, kinds)
-        with clock.stage("select"):
-            evidence = self._whole(self._steps.selector.select(query, hits))
+            evidence = self._whole(self._evidence(query, kinds))
         with clock.stage("generate"):
             draft = self._steps.generator.generate(query, evidence)
         with clock.stage("check"):
             answer = ground(query, draft, evidence, self._steps.judge, self._steps.policy)
         return replace(answer, seconds={**answer.seconds, **clock.seconds})
 
-    def _retrieve(self, query: Query, kinds: Sequence[Kind]) -> list[Hit]:
-        """Hits of the question; for a multiple choice also those of the question with each option, one list each.
+    def _evidence(self, query: Query, kinds: Sequence[Kind]) -> Evidence:
+        """What the question finds; for a multiple choice also the best new passages of the question with each option.
 
-        The question's own list counts as much as all the options' lists together: an option is a guess, and a
-        passage that many guesses share is about the question.
+        Options come second and never push out what the question itself found: an option is a guess.
         """
         k = self._steps.k * CANDIDATES_PER_PASSAGE
-        found = self._library.search(query, k=k, kinds=kinds)
+        found = self._steps.selector.select(query, self._library.search(query, k=k, kinds=kinds))
         if not query.options or not self._steps.per_option:
             return found
-        lists = {"question": found}
-        for number, option in enumerate(query.options):
-            asked = replace(query, text=f"{query.text} {option}", options=())
-            lists[f"option {number}"] = self._library.search(asked, k=k, kinds=kinds, rerank=False)
-        weights = {name: 1.0 / len(query.options) for name in lists} | {"question": 1.0}
-        return reciprocal_rank_fusion(lists, weights)[:k]
+        kept = {hit.passage.id: hit for hit in found.hits}
+        for option in query.options:
+            asked = replace(query, text=f"{query.text} {option}".strip(), options=())
+            hits = self._library.search(asked, k=self._steps.k, kinds=kinds)
+            new = [hit for hit in hits if hit.passage.id not in kept][: self._steps.per_option]
+            kept |= {hit.passage.id: hit for hit in new}
+        dropped = tuple(item for item in found.dropped if item.hit.passage.id not in kept)
+        return replace(found, hits=tuple(kept.values()), dropped=dropped)
 
     def _whole(self, evidence: Evidence) -> Evidence:
         """Evidence with the passages' word boxes, which a search leaves out."""
@@ -91,8 +90,6 @@ class Assistant:
 
 
 def _query(question: str, images: Sequence[str | Path], options: Sequence[str]) -> Query:
-    from rag.errors import QueryError
-
     if not question.strip() and not images:
         raise QueryError("the question is empty; ask something, or give an image")
     return Query(text=question, images=tuple(Path(image) for image in images), options=tuple(options))

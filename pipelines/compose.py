@@ -174,6 +174,7 @@ class Parts:
             judge=LexicalJudge(),
             policy=GroundingPolicy(min_confidence=answer.abstain_below),
             k=answer.k,
+            per_option=answer.per_option,
         )
 
 

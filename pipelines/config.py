@@ -85,9 +85,10 @@ class AnswerSettings(_Section):
     """How an answer is made from hits."""
 
     k: int = Field(8, ge=1)
-    budget_words: int = Field(4000, ge=50)
-    max_claims: int = Field(4, ge=1)
-    abstain_below: float = Field(0.35, ge=0, le=1)
+    budget_words: int = Field(6000, ge=50)
+    max_claims: int = Field(3, ge=1)
+    abstain_below: float = Field(0.5, ge=0, le=1)
+    per_option: int = Field(3, ge=0, description="passages added to the evidence for each option of a choice")
 
 
 class Settings(_Section):

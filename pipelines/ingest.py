@@ -36,6 +36,19 @@ class Sources:
 
 
 @dataclass(frozen=True, slots=True)
+class BuildOptions:
+    """How a build runs.
+
+    fresh: delete what the library holds first. limit: at most this many units (pages, 16 cases, 256 facts) of each
+    file; such a library stays partial. sink: where progress goes.
+    """
+
+    fresh: bool = False
+    limit: int | None = None
+    sink: ProgressSink = silent
+
+
+@dataclass(frozen=True, slots=True)
 class BuildReport:
     """What a build did. `resumed` tells that an earlier build had already done some of the work."""
 
@@ -92,7 +105,7 @@ def ingest(
     store: Store,
     channels: Sequence[Channel],
     found: tuple[Sequence[Source], Sequence[Skipped]],
-    sink: ProgressSink = silent,
+    options: BuildOptions,
 ) -> BuildReport:
     """Index the sources into the library in `folder`; what is already there is not done again."""
     started = time.perf_counter()
@@ -103,8 +116,8 @@ def ingest(
             _replace_older(source.document, store, journal)
             journal.begin(source.document)
         resumed = any(journal.done(source.document) for source in sources)
-        builder = Builder(store, journal, channels, ProgressMeter(sink))
-        builder.run(sources)
+        builder = Builder(store, journal, channels, ProgressMeter(options.sink))
+        builder.run(sources, options.limit)
         if builder.clock.units:
             store.optimize()
         skipped = [*unusable, *(item for source in sources for item in journal.skipped(source.document))]

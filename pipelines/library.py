@@ -10,11 +10,19 @@ from typing import Any
 
 from indexers.journal import Journal, passage_checksum
 from indexers.manifest import FILE, Manifest, read_manifest, write_manifest
-from indexers.progress import ProgressSink, silent
 from pipelines import compose
 from pipelines.answer_cards import PageImage
 from pipelines.config import Settings, load_settings
-from pipelines.ingest import BuildReport, Sources, build_lock, clear, find_sources, ingest, remove_passages
+from pipelines.ingest import (
+    BuildOptions,
+    BuildReport,
+    Sources,
+    build_lock,
+    clear,
+    find_sources,
+    ingest,
+    remove_passages,
+)
 from pipelines.search import SearchEngine, SearchResult
 from rag.errors import LibraryNotFound, UsageError
 from rag.protocols import Store
@@ -58,12 +66,12 @@ class Library:
         *,
         preset: str | None = None,
         settings: Settings | None = None,
-        sink: ProgressSink = silent,
+        options: BuildOptions | None = None,
     ) -> Library:
         """Build or extend a library and open it. A plain path stands for a book or a folder of books."""
         wanted = sources if isinstance(sources, Sources) else Sources(pages=(Path(sources),))
         chosen = settings or load_settings(preset).settings
-        build_library(Path(folder), wanted, chosen, sink=sink)
+        build_library(Path(folder), wanted, chosen, options)
         return cls.open(folder, chosen)
 
     def search(
@@ -176,17 +184,18 @@ class Library:
 
 
 def build_library(
-    folder: Path, wanted: Sources, settings: Settings, *, fresh: bool = False, sink: ProgressSink = silent
+    folder: Path, wanted: Sources, settings: Settings, options: BuildOptions | None = None
 ) -> BuildReport:
     """Index sources into the library folder, making it when needed, and go on where an earlier build stopped.
 
     Raises IndexMismatch when the library was made with another configuration (unless `fresh`), UsageError when there
     is nothing to index, StoreError when another build is at work.
     """
+    options = options or BuildOptions()
     parts = compose.Parts(settings)
     parts.require_models()
     with build_lock(folder):
-        if fresh:
+        if options.fresh:
             clear(folder)
         elif (folder / FILE).exists():
             read_manifest(folder).require(parts.manifest())
@@ -195,7 +204,7 @@ def build_library(
         try:
             if not (folder / FILE).exists():
                 write_manifest(folder, parts.manifest())
-            return ingest(folder, store, parts.channels(), found, sink)
+            return ingest(folder, store, parts.channels(), found, options)
         finally:
             store.close()
 

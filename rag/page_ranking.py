@@ -57,7 +57,8 @@ def rank_pages(
     A page that a channel did not return counts as the last of that channel's list.
     """
     hits = _merged(lists)
-    text = {name: found for name, found in lists.items() if name not in (TERMS, FIGURE)}
+    # An image without words has no text list: then its figures alone say which page is nearer.
+    text = {name: found for name, found in lists.items() if name not in (TERMS, FIGURE)} or dict(lists)
     base = _base(hits, text, weights)
     visual = 1.0 if query.images else visual_wording(query.text)
     asks = options.question_share if is_question(query.text) else 0.0

@@ -20,7 +20,7 @@ def run(args: argparse.Namespace) -> int:
     """From nothing to one cited answer; a second run finds the library built."""
     from pipelines.answer_page import render_answer_page
     from pipelines.assistant import Assistant
-    from pipelines.ingest import Sources
+    from pipelines.ingest import BuildOptions, Sources
     from pipelines.library import Library, build_library
     from pipelines.sample.build import write_sample
     from rag.grounding.render import answer_to_dict
@@ -30,7 +30,7 @@ def run(args: argparse.Namespace) -> int:
     note(args, f"sample sources in {args.library / 'sample'}")
     chosen = settings(args)
     sources = Sources((sample.handbook,), (sample.cases,), (sample.facts,))
-    report = build_library(args.library, sources, chosen, sink=progress_sink(args))
+    report = build_library(args.library, sources, chosen, BuildOptions(sink=progress_sink(args)))
     with Library.open(args.library, chosen) as library:
         query = Query(text=QUESTION)
         answer = Assistant(library).ask(query)

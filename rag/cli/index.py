@@ -48,26 +48,26 @@ def add(subcommands: Subcommands) -> None:
 
 def run_build(args: argparse.Namespace) -> int:
     """Build or go on building."""
+    from pipelines.ingest import BuildOptions
     from pipelines.library import build_library
 
-    chosen = settings(args)
-    if args.limit is not None:
-        if args.limit < 1:
-            raise UsageError(f"--limit {args.limit}: it must be 1 or more")
-        chosen = chosen.model_copy(update={"limit": args.limit})
-    report = build_library(args.library, _sources(args), chosen, fresh=args.fresh, sink=progress_sink(args))
-    return _show_build(args, report)
+    if args.limit is not None and args.limit < 1:
+        raise UsageError(f"--limit {args.limit}: it must be 1 or more")
+    options = BuildOptions(args.fresh, args.limit, progress_sink(args))
+    return _show_build(args, build_library(args.library, _sources(args), settings(args), options))
 
 
 def run_add(args: argparse.Namespace) -> int:
     """Build into a library that must exist; its own preset holds unless another is named."""
     from indexers.manifest import read_manifest
+    from pipelines.ingest import BuildOptions
     from pipelines.library import build_library
 
     if not args.library.is_dir():
         raise LibraryNotFound(args.library)
     args.preset = args.preset or read_manifest(args.library).preset
-    return _show_build(args, build_library(args.library, _sources(args), settings(args), sink=progress_sink(args)))
+    options = BuildOptions(sink=progress_sink(args))
+    return _show_build(args, build_library(args.library, _sources(args), settings(args), options))
 
 
 def run_plan(args: argparse.Namespace) -> int:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from rag.errors import ConfigError
 from rag.generators.candidates import Candidate, candidates_of
 from rag.generators.choice import ChoiceOptions, choose
-from rag.generators.question import split_question
+from rag.generators.question import asks_what_is_shown, split_question
 from rag.generators.scoring import LexicalScorer, SentenceScorer, sigmoid
 from rag.sentences import content_stems
 from rag.types import Draft, DraftClaim, Evidence, Query
@@ -66,8 +66,9 @@ class ExtractiveGenerator:
             return Draft(())
         if query.options:
             return choose(query, candidates, self.scorer, self.options.choice)
-        if not query.text.strip():
-            return self._from_images(candidates)
+        if query.images and asks_what_is_shown(query.text):
+            pictured = [candidate for candidate in candidates if candidate.passage.kind in {"case", "figure"}]
+            return self._from_images(pictured or candidates)
         parts = split_question(query.text)
         picked = [self._ranked(part, candidates) for part in parts]
         chosen = self._pick(picked)
@@ -112,7 +113,7 @@ class ExtractiveGenerator:
         return chosen
 
     def _from_images(self, candidates: Sequence[Candidate]) -> Draft:
-        """For an image without a question: what the texts of the most similar passages have in common.
+        """For an image and no more than "what does it show?": what the texts of similar passages have in common.
 
         A sentence counts by the share of its words that the other passages' sentences hold, nearer passages counting
         more. Confidence is (1 + agreement) / 2: similarity itself was judged when the passages were found.

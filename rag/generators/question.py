@@ -76,3 +76,16 @@ _FRAME = frozenset(
     ["statement", "statements", "true", "false", "correct", "incorrect", "accurate", "sentence", "sentences", "option",
      "options", "claim", "claims", "best", "describe", "describes", "identify", "select", "choose"]
 )  # fmt: skip
+
+
+_IMAGE_WORDS = (
+    "image images picture photo photograph scan film radiograph x-ray x ray xray ct mri mr ultrasound slide fundus "
+    "chest figure show shows shown see seen visible finding findings diagnosis abnormality abnormalities abnormal "
+    "describe report interpret please likely patient main present"
+)
+_SHOWN = frozenset(_IMAGE_WORDS.split())
+
+
+def asks_what_is_shown(question: str) -> bool:
+    """Whether a question asks only what its image shows: no word of it names anything to look for."""
+    return all(word in _SHOWN for word in words(question) if word not in STOPWORDS)

@@ -8,7 +8,17 @@ from pathlib import Path
 import rag
 
 ROOT = Path(__file__).parents[2]
-HEAVY = ("torch", "transformers", "pymupdf", "onnxruntime", "onnx", "qdrant_edge", "qdrant_client", "llama_index", "pydantic")
+HEAVY = (
+    "torch",
+    "transformers",
+    "pymupdf",
+    "onnxruntime",
+    "onnx",
+    "qdrant_edge",
+    "qdrant_client",
+    "llama_index",
+    "pydantic",
+)
 
 
 def python_files():

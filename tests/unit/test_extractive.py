@@ -172,14 +172,21 @@ def test_options_without_words_do_not_break_the_choice() -> None:
     assert 0 <= confidence <= 1
 
 
-def test_an_image_alone_is_answered_by_what_similar_cases_share() -> None:
+@pytest.mark.parametrize("text", ["", "What does this chest X-ray show?", "Describe the findings."])
+def test_an_image_is_answered_by_what_similar_cases_share(text: str) -> None:
     reports = ["Large left effusion. Seen by Dr. Hale.", "There is a large left effusion.", "Fracture of the tibia."]
     hits = tuple(
         Hit(Passage(f"c{i}", "case", "clinic", report, CaseLocator(f"r{i}")), 1.0) for i, report in enumerate(reports)
     )
-    draft = GENERATOR.generate(Query(images=(Path("chest.png"),)), Evidence(hits))
+    draft = GENERATOR.generate(Query(text=text, images=(Path("chest.png"),)), Evidence(hits + BOOK.hits))
     assert draft.claims[0].text == "Large left effusion."
     assert 0.5 <= draft.confidence <= 1
+
+
+def test_a_question_that_looks_for_something_is_not_answered_by_what_cases_share() -> None:
+    hit = Hit(Passage("c", "case", "clinic", "Large left effusion. Seen today.", CaseLocator("r")), 1.0)
+    query = Query(text="Is there a fracture of the clavicle?", images=(Path("chest.png"),))
+    assert GENERATOR.generate(query, Evidence((hit,))).confidence < 0.5
 
 
 def test_a_fact_is_quoted_whole() -> None:

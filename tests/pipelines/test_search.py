@@ -1,0 +1,113 @@
+"""The search engine over hand-made channels: hash encoders and the exact store, no model."""
+
+import pytest
+
+from indexers.encoders.hashing import HashEncoder
+from indexers.stores.memory import MemoryStore
+from pipelines.search import JudgedSearch, Ranking, SearchEngine
+from rag.fingerprint import passage_id
+from rag.reranking import RerankOptions
+from rag.retrievers import Channel, FusionOptions
+from rag.routing import RuleRouter
+from rag.types import CaseLocator, Hit, PageLocator, Passage, Point, Query
+
+TEXTS = {
+    1: "The trachea is lined by pseudostratified ciliated columnar epithelium",
+    2: "Goblet cells secrete mucus into the airway",
+    3: "The oesophagus is lined by stratified squamous epithelium",
+}
+
+
+def page(number):
+    key = passage_id("c" * 64, "page", f"p{number}")
+    return Passage(key, "page", "atlas", TEXTS[number], PageLocator(number, section=("Airway", f"s{number}")))
+
+
+def figure(number):
+    meta = {"page_id": page(number).id, "label": f"Figure {number}"}
+    return Passage(
+        passage_id("c" * 64, "figure", f"p{number}"), "figure", "atlas", f"Figure {number}. Goblet cells of the airway",
+        PageLocator(number), meta=meta,
+    )  # fmt: skip
+
+
+CASE = Passage(passage_id("d" * 64, "case", "r1"), "case", "clinic", "Stridor; narrowed trachea.", CaseLocator("r1"))
+
+
+class Reverser:
+    """A reranker that prefers what came last."""
+
+    def rerank(self, query, hits):
+        return [Hit(hit.passage, float(rank), hit.channels) for rank, hit in enumerate(hits, start=1)][::-1]
+
+
+@pytest.fixture
+def channels():
+    encoder = HashEncoder("dense", form="multi", dim=64)
+    return [Channel(kind, encoder.spec, encoder) for kind in ("page", "figure", "case")]
+
+
+@pytest.fixture
+def store(channels):
+    made = MemoryStore({channel.kind: (channel.spec,) for channel in channels})
+    encoder = channels[0].encoder
+    for passage in (page(1), page(2), page(3), figure(2), CASE):
+        made.upsert([Point(passage, {"dense": encoder.encode_passages([passage])[0]})])
+    return made
+
+
+def engine(store, channels, **ranking):
+    return SearchEngine(store, channels, Ranking(FusionOptions(), RuleRouter(), **ranking))
+
+
+def places(result):
+    return [(hit.passage.kind, hit.passage.page or hit.passage.record) for hit in result.hits]
+
+
+def test_finds_the_page_and_keeps_the_channels_scores_visible(store, channels):
+    result = engine(store, channels).search(Query(text="which epithelium lines the trachea"), k=10, kinds=("page",))
+    assert places(result)[0] == ("page", 1)
+    assert result.hits[0].channels["dense"].rank == 1
+    assert set(result.seconds) >= {"encode", "search", "fuse"}
+
+
+def test_kinds_limit_what_is_found_and_k_how_much(store, channels):
+    search = engine(store, channels)
+    assert {kind for kind, _ in places(search.search(Query(text="trachea"), k=10, kinds=("case",)))} == {"case"}
+    assert len(search.search(Query(text="trachea"), k=1).hits) == 1
+    assert len(search.search(Query(text="trachea"), k=1000).hits) == 5
+    assert search.search(Query(text="trachea"), k=0).hits == ()
+
+
+def test_a_found_figure_shows_on_its_page_and_follows_it(store, channels):
+    query = Query(text="figure that shows goblet cells of the airway")
+    result = engine(store, channels).search(query, k=10, kinds=("page", "figure"))
+    assert places(result)[:2] == [("page", 2), ("figure", 2)]
+    assert "figure" in result.hits[0].channels
+
+
+def test_filters_reach_every_channel(store, channels):
+    query = Query(text="epithelium", filters={"document": ("clinic",)})
+    assert places(engine(store, channels).search(query, k=10)) == [("case", "r1")]
+
+
+def test_the_reranker_reorders_the_head(store, channels):
+    plain = engine(store, channels).search(Query(text="epithelium"), k=3, kinds=("page",))
+    options = RerankOptions(head=3, weight=1.0)
+    turned = engine(store, channels, reranker=Reverser(), rerank=options).search(
+        Query(text="epithelium"), k=3, kinds=("page",)
+    )
+    assert places(turned) == places(plain)[::-1]
+    assert all("rerank" in hit.channels for hit in turned.hits)
+
+
+def test_single_channels_can_be_judged_alone(store, channels):
+    judged = JudgedSearch(engine(store, channels))
+    alone = judged.search(Query(text="goblet cells mucus"), k=2, kinds=("page",), channels=("dense",))
+    assert alone[0].passage.page == 2
+    assert judged.search(Query(text="goblet"), k=2, kinds=("page",), channels=("bm25",)) == []
+
+
+def test_two_runs_give_the_same_hits(store, channels):
+    first, second = (engine(store, channels).search(Query(text="lined by epithelium"), k=5) for _ in range(2))
+    assert first.hits == second.hits
