@@ -19,7 +19,7 @@ CANDIDATES_PER_PASSAGE = 3
 
 @dataclass(frozen=True, slots=True)
 class Steps:
-    """The exchangeable steps of an answer, and how many passages they read: `k`, and `per_option` more for each option."""
+    """The exchangeable steps of an answer; they read `k` passages, and `per_option` more for each option."""
 
     selector: Selector
     generator: Generator

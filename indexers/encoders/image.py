@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+from PIL.Image import Image
 
 from indexers.encoders.onnx_session import OnnxSession
-from indexers.encoders.pictures import Aspect, model_input, open_picture
+from indexers.encoders.pictures import Aspect, crops, model_input, open_picture
+from indexers.encoders.projection import fit_whitening, project, projection_hash
 from indexers.encoders.unit_rows import unit_rows
 from indexers.model_lock import ModelFiles
 from rag.errors import QueryError, SourceError
@@ -22,8 +24,6 @@ from rag.types import Matrix, Passage, Query, Vector, VectorSpec
 
 DIM = 384
 GRID = 16
-# Larger batches gain nothing on a CPU and hold more memory.
-_BATCH = 4
 
 View = Literal["class", "class_mean", "patches"]
 
@@ -35,12 +35,15 @@ class ImageOptions:
     view: "class" is the class vector (384-d); "class_mean" the class vector beside the mean patch (768-d); "patches"
     is one row per patch of a 16 x 16 grid (384-d), averaged over squares of `pool` x `pool` patches.
     form: "multi" keeps the rows of several images apart, so the best one counts; "dense" averages them to one row.
+    crops: with 6, a passage's image is also read as its four corners and its centre, each 80 % of both sides, so that
+    a cut-out finds the image it was cut from; this costs six times the work. A query's image is read whole.
     """
 
     view: View = "class"
     form: Literal["dense", "multi"] = "multi"
     aspect: Aspect = "stretch"
     pool: Literal[1, 2, 4] = 1
+    crops: Literal[1, 6] = 1
     size: Literal[224] = 224
     storage: Literal["f32", "f16"] = "f32"
 
@@ -49,14 +52,27 @@ _DEFAULT = ImageOptions()
 
 
 class ImageEncoder:
-    """Rows of an item's images; an item without images has none."""
+    """Rows of an item's images; an item without images has none.
 
-    def __init__(self, model: ModelFiles, channel: str = "image", options: ImageOptions = _DEFAULT) -> None:
+    `whitening`, as `fit` returns it from a sample of the library's images, makes images of one kind far easier to
+    tell apart; it sets the dimension of the rows.
+    """
+
+    def __init__(
+        self,
+        model: ModelFiles,
+        channel: str = "image",
+        options: ImageOptions = _DEFAULT,
+        whitening: Matrix | None = None,
+    ) -> None:
         self._session = OnnxSession(model)
         self._weights = model.weights
         self._options = options
+        self._whitening = whitening
         dim = 2 * DIM if options.view == "class_mean" else DIM
-        self._spec = VectorSpec(channel, options.form, dim, options.storage)
+        self._spec = VectorSpec(
+            channel, options.form, dim if whitening is None else whitening.shape[1], options.storage
+        )
 
     @property
     def spec(self) -> VectorSpec:
@@ -64,40 +80,54 @@ class ImageEncoder:
 
     @property
     def fingerprint(self) -> str:
-        return digest({"encoder": "image", "weights": self._weights, **asdict(self._options)})
+        fitted = None if self._whitening is None else projection_hash(self._whitening)
+        return digest({"encoder": "image", "weights": self._weights, "whitening": fitted, **asdict(self._options)})
 
     @property
     def forward_seconds(self) -> float:
         """Time spent inside the model so far."""
         return self._session.forward_seconds
 
+    def fit(self, paths: Sequence[Path], dim: int = 256) -> Matrix:
+        """A whitening from a sample of images, at best some hundred of all kinds the library holds.
+
+        Raises:
+            SourceError: an image cannot be read.
+            ConfigError: there are fewer than three images.
+        """
+        rows = [image_rows(self._tokens([open_picture(path)])[0], self._options) for path in paths]
+        return fit_whitening(np.concatenate([*rows, np.empty((0, self._spec.dim), np.float32)]), dim)
+
     def encode_passages(self, passages: Sequence[Passage]) -> list[Vector | None]:
         """Raises SourceError naming the file when an image cannot be read."""
-        return self._encode([passage.images for passage in passages])
+        return self._encode([passage.images for passage in passages], self._options.crops)
 
     def encode_queries(self, queries: Sequence[Query]) -> list[Vector | None]:
         """Raises QueryError naming the file when an image cannot be read."""
         try:
-            return self._encode([query.images for query in queries])
+            return self._encode([query.images for query in queries], 1)
         except SourceError as error:
             raise QueryError(f"{error}; give a whole image file of a common format") from error
 
     def grid(self, path: Path) -> Matrix:
         """The 16 x 16 patch vectors of one image, unit rows, shape (256, 384), row by row from the top left."""
-        return unit_rows(self._tokens([path])[0][1:])
+        return unit_rows(self._tokens([open_picture(path)])[0][1:])
 
-    def _encode(self, items: Sequence[tuple[Path, ...]]) -> list[Vector | None]:
-        paths = list(dict.fromkeys(path for paths in items for path in paths))
-        rows: dict[Path, Matrix] = {}
-        for start in range(0, len(paths), _BATCH):
-            batch = paths[start : start + _BATCH]
-            for path, tokens in zip(batch, self._tokens(batch), strict=True):
-                rows[path] = image_rows(tokens, self._options)
+    def _encode(self, items: Sequence[tuple[Path, ...]], n_crops: int) -> list[Vector | None]:
+        rows = {path: self._image(path, n_crops) for path in dict.fromkeys(path for paths in items for path in paths)}
         return [self._join([rows[path] for path in paths]) if paths else None for paths in items]
 
-    def _tokens(self, paths: Sequence[Path]) -> Matrix:
-        pixels = [model_input(open_picture(path), self._options.size, self._options.aspect) for path in paths]
-        return self._session.run({"input_image": np.stack(pixels)})
+    def _image(self, path: Path, n_crops: int) -> Matrix:
+        picture = open_picture(path)
+        views = [picture] if n_crops == 1 else [picture, *crops(picture)]
+        rows = np.concatenate([image_rows(tokens, self._options) for tokens in self._tokens(views)])
+        return rows if self._whitening is None else project(rows, self._whitening)
+
+    def _tokens(self, pictures: Sequence[Image]) -> Matrix:
+        # One at a time: a batch gains nothing on a CPU and holds more memory.
+        size, aspect = self._options.size, self._options.aspect
+        inputs = [model_input(picture, size, aspect)[np.newaxis] for picture in pictures]
+        return np.concatenate([self._session.run({"input_image": pixels}) for pixels in inputs])
 
     def _join(self, rows: Sequence[Matrix]) -> Matrix:
         joined = np.concatenate(rows)

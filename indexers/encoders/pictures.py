@@ -67,6 +67,14 @@ def model_input(image: Image.Image, size: int, aspect: Aspect) -> Pixels:
     return np.ascontiguousarray(pixels.transpose(2, 0, 1), dtype=np.float32)
 
 
+def crops(image: Image.Image, share: float = 0.8) -> list[Image.Image]:
+    """The four corners and the centre of an image, each with `share` of both sides."""
+    width, height = max(1, round(image.width * share)), max(1, round(image.height * share))
+    right, low = image.width - width, image.height - height
+    corners = ((0, 0), (right, 0), (0, low), (right, low), (right // 2, low // 2))
+    return [image.crop((x, y, x + width, y + height)) for x, y in corners]
+
+
 def _upright_rgb(image: Image.Image) -> Image.Image:
     upright = ImageOps.exif_transpose(image)
     if upright.mode == "F" or upright.mode.startswith("I"):

@@ -38,6 +38,25 @@ def fit_projection(rows: Matrix, dim: int, *, centred: bool = True) -> Matrix:
     return np.vstack([components, -mean @ components]).astype(np.float32)
 
 
+def fit_whitening(rows: Matrix, dim: int, shrink: float = 1e-3) -> Matrix:
+    """Whitening of unit rows (n, d): an affine map, shape (d + 1, dim), its last row the offset.
+
+    What all images of a collection share (all are chest films) stops counting, what tells them apart counts more.
+    `dim` becomes n - 1 when there are fewer rows. `shrink`, as a share of the largest variance, keeps directions of
+    next to no variance from being blown up. Jegou and Chum, 2012, https://doi.org/10.1007/978-3-642-33709-3_55
+
+    Raises:
+        ConfigError: `dim` is not between 1 and d, or there are fewer than three rows.
+    """
+    rows = unit_rows(rows)
+    if not 1 <= dim <= rows.shape[1] or len(rows) < 3:
+        raise ConfigError(f"cannot whiten {len(rows)} vectors of {rows.shape[1]} to {dim} dimensions; three are needed")
+    projection = fit_projection(rows, min(dim, len(rows) - 1)).astype(np.float64)
+    variances = (rows @ projection[:-1] + projection[-1]).var(axis=0)
+    whitening: Matrix = (projection / np.sqrt(variances + shrink * max(float(variances[0]), 1e-12))).astype(np.float32)
+    return whitening
+
+
 def project(rows: Matrix, projection: Matrix) -> Matrix:
     """Rows (n, d) through an affine map (d + 1, dim), unit length again, shape (n, dim)."""
     return unit_rows(unit_rows(rows) @ projection[:-1] + projection[-1])

@@ -185,6 +185,26 @@ class TestImageMean(ImageContract):
         return image(ImageOptions(view="class_mean"))
 
 
+class TestImageWhitened(ImageContract):
+    @pytest.fixture
+    def encoder(self, files):
+        return ImageEncoder(pulled("dinov2-small"), whitening=image(ImageOptions()).fit(files[:3]))
+
+    @pytest.fixture
+    def changed(self):
+        return image(ImageOptions())
+
+    def test_a_corner_finds_the_image_it_was_cut_from(self, files, tmp_path):
+        encoder = image(ImageOptions(crops=6))
+        with Image.open(files[0]) as whole:
+            whole.crop((0, 0, 128, 96)).save(tmp_path / "corner.png")
+        [rows] = encoder.encode_passages([Passage("i", "case", "c", "", CaseLocator("r"), images=(files[0],))])
+        [[query]] = encoder.encode_queries([Query(images=(tmp_path / "corner.png",))])
+        assert len(rows) == 6
+        assert (rows @ query).argmax() == 1
+        assert (rows @ query).max() == pytest.approx(1, abs=1e-5)
+
+
 class TestCrossEncoder(RerankerContract):
     @pytest.fixture
     def reranker(self):

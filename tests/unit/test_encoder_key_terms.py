@@ -34,7 +34,7 @@ def test_no_terms_or_unknown_terms_give_no_row():
 
 def test_mentions_are_sentences_that_cite_exactly_this_label():
     texts = [
-        "Figure 4.3 Skin layers. The caption itself.\n\nThe skin has layers (Figure 4.3). The rest (Figure 4.31) differs.",
+        "Figure 4.3 Skin layers. A caption.\n\nThe skin has layers (Figure 4.3). The rest (Figure 4.31) differs.",
         "As Fig. 4.3 shows, cells flatten. Nothing here.",
     ]
     assert mentions("Figure 4.3", texts) == ("The skin has layers (Figure 4.3).", "As Fig. 4.3 shows, cells flatten.")

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from indexers.encoders.image import ImageEncoder, ImageOptions, image_rows
-from indexers.encoders.pictures import MEAN, STD, model_input, open_picture
+from indexers.encoders.pictures import MEAN, STD, crops, model_input, open_picture
 from indexers.model_lock import ModelFiles
 from rag.errors import QueryError, SourceError
 from rag.types import CaseLocator, Passage, Query
@@ -145,3 +145,12 @@ def test_rows_of_an_image_are_class_mean_or_grid():
     top_left = tokens[1:].reshape(16, 16, 384)[:4, :4].mean(axis=(0, 1))
     pooled = image_rows(tokens, ImageOptions(view="patches", pool=4))
     np.testing.assert_allclose(pooled[0], top_left / np.linalg.norm(top_left), atol=1e-5)
+
+
+@pytest.mark.parametrize("size", [(100, 50), (3, 2), (1, 1)])
+def test_crops_are_four_corners_and_the_centre(size):
+    found = crops(Image.fromarray(np.arange(size[0] * size[1], dtype=np.uint8).reshape(size[1], size[0])))
+    assert len(found) == 5
+    assert {crop.size for crop in found} == {(max(1, round(size[0] * 0.8)), max(1, round(size[1] * 0.8)))}
+    whole = {crop.tobytes() for crop in found}
+    assert len(whole) == (5 if size == (100, 50) else len(whole))

@@ -5,7 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from indexers.encoders.projection import fit_projection, load_projection, project, projection_hash, save_projection
+from indexers.encoders.projection import (
+    fit_projection,
+    fit_whitening,
+    load_projection,
+    project,
+    projection_hash,
+    save_projection,
+)
 from indexers.encoders.unit_rows import unit_rows
 from rag.errors import ConfigError, IndexMismatch, SourceError
 
@@ -56,3 +63,27 @@ def test_a_damaged_file_is_named_and_never_unpickled(tmp_path, content):
     path.write_bytes(content)
     with pytest.raises(SourceError, match=r"projection\.npy"):
         load_projection(path)
+
+
+def test_whitened_images_of_one_kind_are_told_apart():
+    # All share one strong direction, as films of one body part do; what tells them apart is small.
+    shared = RNG.standard_normal(64)
+    rows = unit_rows(20 * shared + RNG.standard_normal((150, 64)))
+    whitened = project(rows, fit_whitening(rows, 32))
+    assert whitened.shape == (150, 32)
+    off_diagonal = whitened @ whitened.T - np.eye(150)
+    assert np.abs(off_diagonal.mean()) < 0.02
+    assert (rows @ rows.T).min() > 0.9
+    noisy = unit_rows(rows + 0.002 * RNG.standard_normal(rows.shape))
+    found = (project(noisy, fit_whitening(rows, 32)) @ whitened.T).argmax(axis=1)
+    np.testing.assert_array_equal(found, np.arange(150))
+
+
+def test_whitening_of_a_few_images_has_fewer_dimensions_and_of_two_is_refused():
+    rows = unit_rows(RNG.standard_normal((5, 16)))
+    whitening = fit_whitening(rows, 8)
+    assert whitening.shape == (17, 4)
+    assert np.isfinite(whitening).all()
+    assert np.isfinite(fit_whitening(np.ones((4, 16), np.float32), 8)).all()
+    with pytest.raises(ConfigError, match="three are needed"):
+        fit_whitening(rows[:2], 8)

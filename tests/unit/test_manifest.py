@@ -60,5 +60,5 @@ def test_absent_and_torn_manifests_are_named(tmp_path):
     with pytest.raises(LibraryNotFound, match="no library"):
         read_manifest(tmp_path)
     (tmp_path / "manifest.json").write_text('{"preset": "embedd')
-    with pytest.raises(StoreError, match="manifest.json"):
+    with pytest.raises(StoreError, match=r"manifest\.json"):
         read_manifest(tmp_path)

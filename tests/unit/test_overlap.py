@@ -54,8 +54,12 @@ def test_a_failed_write_surfaces_and_later_ones_are_not_begun():
     def fails():
         raise OSError("disk full")
 
-    with pytest.raises(OSError, match="disk full"), WriteBehind(pending=1) as writer:
-        writer.submit(fails)
-        writer.submit(lambda: seen.append("late"))
-        writer.drain()
+    def write_both():
+        with WriteBehind(pending=1) as writer:
+            writer.submit(fails)
+            writer.submit(lambda: seen.append("late"))
+            writer.drain()
+
+    with pytest.raises(OSError, match="disk full"):
+        write_both()
     assert seen == []

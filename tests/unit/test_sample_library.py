@@ -35,8 +35,8 @@ def digests(folder: Path) -> dict[str, str]:
 
 
 @pytest.fixture(scope="session")
-def library(tmp_path_factory: pytest.TempPathFactory) -> SampleSources:
-    return write_sample(tmp_path_factory.mktemp("library") / "sample")
+def library(sample: SampleSources) -> SampleSources:
+    return sample
 
 
 @pytest.fixture(scope="session")
