@@ -11,7 +11,7 @@ from rag.fusion import reciprocal_rank_fusion
 from rag.page_ranking import FIGURE
 from rag.protocols import Reranker, Router, Store
 from rag.reranking import RerankOptions, rerank_head
-from rag.retrievers import Channel, FusionOptions, KindRetriever, encode_query, lifted_pages, merge_kinds
+from rag.retrievers import Channel, FusionOptions, KindRetriever, encode_query, lifted_pages, merge_kinds, relevance
 from rag.types import KINDS, Hit, Kind, Query
 
 FIGURES_FIRST: tuple[Kind, ...] = ("figure", "page", "case", "fact")
@@ -84,7 +84,7 @@ class SearchEngine:
             with clock.stage("rerank"):
                 wanted = {kind: self._rerank(query, hits) for kind, hits in wanted.items()}
         with clock.stage("fuse"):
-            merged = merge_kinds(wanted, self._ranking.router.route(query), constant=self._ranking.fusion.constant)
+            merged = merge_kinds(wanted, self._weights(query, wanted), constant=self._ranking.fusion.constant)
         return SearchResult(tuple(merged[:k]), clock.seconds)
 
     def channel_only(self, query: Query, names: Sequence[str], *, k: int, kinds: Sequence[Kind]) -> list[Hit]:
@@ -98,6 +98,10 @@ class SearchEngine:
                 ranked = retriever.lists(query, vectors, k)
                 lists[kind] = reciprocal_rank_fusion(ranked, {}, constant=self._ranking.fusion.constant)
         return merge_kinds(lists, self._ranking.router.route(query), constant=self._ranking.fusion.constant)[:k]
+
+    def _weights(self, query: Query, lists: Mapping[Kind, Sequence[Hit]]) -> dict[Kind, float]:
+        near = relevance(lists, "image" if query.images else "dense")
+        return {kind: weight * near.get(kind, 1.0) for kind, weight in self._ranking.router.route(query).items()}
 
     def _retriever(self, kind: Kind, channels: Sequence[Channel]) -> KindRetriever | None:
         own = [channel for channel in channels if channel.kind == kind]

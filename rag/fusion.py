@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from rag.types import ChannelScore, Hit
+from rag.types import ChannelScore, Hit, Passage
 
 
 def with_channel(channel: str, hits: Sequence[Hit]) -> list[Hit]:
@@ -29,14 +29,15 @@ def reciprocal_rank_fusion(
     Cormack, Clarke and Buettcher, 2009, https://doi.org/10.1145/1571941.1572114 (there: constant 60, no weights).
     """
     scores: dict[str, float] = {}
-    merged: dict[str, Hit] = {}
+    passages: dict[str, Passage] = {}
+    channels: dict[str, dict[str, ChannelScore]] = {}
     for name in sorted(lists):
         for rank, hit in enumerate(lists[name], start=1):
             key = hit.passage.id
             scores[key] = scores.get(key, 0.0) + weights.get(name, 1.0) / (constant + rank)
-            known = merged.get(key)
-            merged[key] = hit if known is None else replace(known, channels={**known.channels, **hit.channels})
-    return by_score(replace(hit, score=scores[key]) for key, hit in merged.items())
+            passages.setdefault(key, hit.passage)
+            channels.setdefault(key, {}).update(hit.channels)
+    return by_score(Hit(passage, scores[key], channels[key]) for key, passage in passages.items())
 
 
 def by_score(hits: Iterable[Hit]) -> list[Hit]:

@@ -14,11 +14,11 @@ plateau (a factor of 0.7 to 1.5 keeps every gain); docs/retrieval.md has the tab
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from rag.fusion import by_score
-from rag.types import Hit, Passage, Query
+from rag.types import ChannelScore, Hit, Passage, Query
 from rag.wording import is_question, visual_wording
 
 TERMS = "terms"
@@ -40,13 +40,17 @@ class PageOptions:
     question_share: float = 0.5
 
 
-def standard_scores(hits: Sequence[Hit]) -> dict[str, float]:
-    """Passage id to (score - mean) / standard deviation over the list; all 0 when every score is equal."""
-    if not hits:
+def standard_scores(scores: Mapping[str, float]) -> dict[str, float]:
+    """Each key's (score - mean) / standard deviation; all 0 when every score is equal."""
+    if not scores:
         return {}
-    mean = sum(hit.score for hit in hits) / len(hits)
-    spread = (sum((hit.score - mean) ** 2 for hit in hits) / len(hits)) ** 0.5
-    return {hit.passage.id: (hit.score - mean) / spread if spread > 1e-12 else 0.0 for hit in hits}
+    mean = sum(scores.values()) / len(scores)
+    spread = (sum((score - mean) ** 2 for score in scores.values()) / len(scores)) ** 0.5
+    return {key: (score - mean) / spread if spread > 1e-12 else 0.0 for key, score in scores.items()}
+
+
+def _of_list(hits: Sequence[Hit]) -> dict[str, float]:
+    return standard_scores({hit.passage.id: hit.score for hit in hits})
 
 
 def rank_pages(
@@ -62,8 +66,8 @@ def rank_pages(
     base = _base(hits, text, weights)
     visual = 1.0 if query.images else visual_wording(query.text)
     asks = options.question_share if is_question(query.text) else 0.0
-    figure = standard_scores(lists.get(FIGURE, ()))
-    terms = standard_scores(lists.get(TERMS, ()))
+    figure = _of_list(lists.get(FIGURE, ()))
+    terms = _of_list(lists.get(TERMS, ()))
     best_of_section: dict[tuple[str, ...], float] = {}
     for key, hit in hits.items():
         section = _section(hit.passage)
@@ -77,14 +81,14 @@ def rank_pages(
     return by_score(scored)
 
 
-def _base(hits: Mapping[str, Hit], text: Mapping[str, Sequence[Hit]], weights: Mapping[str, float]) -> dict[str, float]:
+def _base(hits: Iterable[str], text: Mapping[str, Sequence[Hit]], weights: Mapping[str, float]) -> dict[str, float]:
     total = dict.fromkeys(hits, 0.0)
     for name in sorted(text):
-        scores = standard_scores(text[name])
+        scores = _of_list(text[name])
         last = min(scores.values(), default=0.0)
         for key in total:
             total[key] += weights.get(name, 1.0) * scores.get(key, last)
-    return standard_scores([replace(hit, score=total[key]) for key, hit in hits.items()])
+    return standard_scores(total)
 
 
 def _above(score: float | None, threshold: float) -> float:
@@ -98,10 +102,11 @@ def _section(passage: Passage) -> tuple[str, ...]:
 
 
 def _merged(lists: Mapping[str, Sequence[Hit]]) -> dict[str, Hit]:
-    merged: dict[str, Hit] = {}
+    """Every page found, once, with what each channel said of it."""
+    passages: dict[str, Passage] = {}
+    channels: dict[str, dict[str, ChannelScore]] = {}
     for name in sorted(lists):
         for hit in lists[name]:
-            known = merged.get(hit.passage.id)
-            channels = {**(known.channels if known else {}), **hit.channels}
-            merged[hit.passage.id] = replace(known or hit, channels=channels)
-    return merged
+            passages.setdefault(hit.passage.id, hit.passage)
+            channels.setdefault(hit.passage.id, {}).update(hit.channels)
+    return {key: Hit(passage, 0.0, channels[key]) for key, passage in passages.items()}

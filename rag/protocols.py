@@ -81,6 +81,8 @@ class Store(Protocol):
     ) -> list[Hit]:
         """The k best passages of one channel, best first, ties by id ascending; layouts are left out.
 
+        Each hit notes its rank and score under the channel's name.
+
         dense: dot product. multi: MaxSim, summed over query rows. sparse: IDF-weighted dot product.
         """
         ...

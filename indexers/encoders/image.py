@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Literal
 
@@ -24,6 +25,9 @@ from rag.types import Matrix, Passage, Query, Vector, VectorSpec
 
 DIM = 384
 GRID = 16
+
+# Images opened at a time: enough to keep the cores busy, few enough for memory.
+_AT_ONCE = 8
 
 View = Literal["class", "class_mean", "patches"]
 
@@ -114,20 +118,26 @@ class ImageEncoder:
         return unit_rows(self._tokens([open_picture(path)])[0][1:])
 
     def _encode(self, items: Sequence[tuple[Path, ...]], n_crops: int) -> list[Vector | None]:
-        rows = {path: self._image(path, n_crops) for path in dict.fromkeys(path for paths in items for path in paths)}
+        rows: dict[Path, Matrix] = {}
+        waiting = iter(dict.fromkeys(path for paths in items for path in paths))
+        while group := list(islice(waiting, _AT_ONCE)):
+            rows |= self._images(group, n_crops)
         return [self._join([rows[path] for path in paths]) if paths else None for paths in items]
 
-    def _image(self, path: Path, n_crops: int) -> Matrix:
-        picture = open_picture(path)
-        views = [picture] if n_crops == 1 else [picture, *crops(picture)]
-        rows = np.concatenate([image_rows(tokens, self._options) for tokens in self._tokens(views)])
-        return rows if self._whitening is None else project(rows, self._whitening)
+    def _images(self, paths: Sequence[Path], n_crops: int) -> dict[Path, Matrix]:
+        pictures = [open_picture(path) for path in paths]
+        views = [[picture] if n_crops == 1 else [picture, *crops(picture)] for picture in pictures]
+        tokens = iter(self._tokens([view for cut in views for view in cut]))
+        found = {}
+        for path, cut in zip(paths, views, strict=True):
+            rows = np.concatenate([image_rows(next(tokens), self._options) for _ in cut])
+            found[path] = rows if self._whitening is None else project(rows, self._whitening)
+        return found
 
     def _tokens(self, pictures: Sequence[Image]) -> Matrix:
-        # One at a time: a batch gains nothing on a CPU and holds more memory.
         size, aspect = self._options.size, self._options.aspect
         inputs = [model_input(picture, size, aspect)[np.newaxis] for picture in pictures]
-        return np.concatenate([self._session.run({"input_image": pixels}) for pixels in inputs])
+        return np.concatenate(self._session.run([{"input_image": pixels} for pixels in inputs]))
 
     def _join(self, rows: Sequence[Matrix]) -> Matrix:
         joined = np.concatenate(rows)

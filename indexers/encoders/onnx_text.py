@@ -71,8 +71,9 @@ class OnnxText:
         A per-token output (n_tokens, dim) comes without the rows of padding; a per-text output as (dim,).
         """
         lengths = [len(encoding.ids) for encoding in encodings]
-        for batch in plan_batches(lengths):
-            output = self._session.run(_padded([encodings[position] for position in batch]))
+        plan = plan_batches(lengths)
+        outputs = self._session.run([_padded([encodings[position] for position in batch]) for batch in plan])
+        for batch, output in zip(plan, outputs, strict=True):
             for row, position in zip(output, batch, strict=True):
                 yield position, row[: lengths[position]] if output.ndim == 3 else row
 

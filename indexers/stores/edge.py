@@ -39,6 +39,8 @@ from rag.types import ChannelScore, Hit, Kind, Passage, Point, SparseVector, Vec
 PAGE = 4096
 DELETE_PAGE = 256
 BATCH_BYTES = 8 << 20
+MOST_READ = 20_000
+"""Passages kept decoded for later searches: some 60 MB of text at a book page each."""
 FLUSH_BYTES = 64 << 20
 """After so many bytes the log is worked into the segments, which bounds what a load after a crash repeats."""
 
@@ -54,6 +56,7 @@ class EdgeStore:
     def __init__(self, folder: Path, specs: Specs, codec: PassageCodec, lock: IO[str]) -> None:
         self._folder, self._specs, self._codec, self._lock = folder, dict(specs), codec, lock
         self._shards: dict[Kind, engine.EdgeShard] = {}
+        self._read: dict[str, Passage] = {}
         self._unflushed: dict[Kind, int] = {}
         self._catalogue = Catalogue(folder)
         self._catalogue.check(specs)
@@ -78,6 +81,7 @@ class EdgeStore:
         return self._specs
 
     def upsert(self, points: Sequence[Point]) -> None:
+        self._read.clear()
         groups = points_by_kind(points, self._specs)
         for point in points:
             check_uuid(point.passage.id)
@@ -98,12 +102,21 @@ class EdgeStore:
         with engine_errors(self._folder / kind, "search"):
             wanted = engine.Query.Nearest(engine_vector(query, spec.form), using=channel)
             found = best(partial(nearest, shard, wanted, engine_filter(accepted)), k)
-            records = shard.retrieve([passage_id for _, passage_id in found], WITHOUT_LAYOUT, False)
-        passages = {str(record.id): stored_passage(record, self._codec) for record in records}
+            passages = self._passages(shard, [passage_id for _, passage_id in found])
         return [
             Hit(passages[passage_id], score, {channel: ChannelScore(rank, score)})
             for rank, (score, passage_id) in enumerate(found, start=1)
         ]
+
+    def _passages(self, shard: engine.EdgeShard, ids: Sequence[str]) -> dict[str, Passage]:
+        """Passages without layout. Reading and decoding them takes longer than finding them, so they are kept."""
+        unread = [passage_id for passage_id in ids if passage_id not in self._read]
+        if len(self._read) + len(unread) > MOST_READ:
+            self._read.clear()
+            unread = list(ids)
+        records = shard.retrieve([*unread], WITHOUT_LAYOUT, False) if unread else []
+        self._read |= {str(record.id): stored_passage(record, self._codec) for record in records}
+        return {passage_id: self._read[passage_id] for passage_id in ids}
 
     def get(self, ids: Sequence[str]) -> list[Passage]:
         missing, found = {name for name in ids if is_uuid(name)}, dict[str, Passage]()
@@ -139,6 +152,7 @@ class EdgeStore:
             return int(shard.count(engine.CountRequest(exact=True)))
 
     def delete(self, kind: Kind, document: str) -> None:
+        self._read.clear()
         shard = self._shard(kind)
         condition = engine_filter({"document": (document,)})
         while shard is not None:

@@ -55,6 +55,11 @@ def image(options: ImageOptions) -> ImageEncoder:
 
 
 @cache
+def whitened(files: tuple[Path, ...]) -> ImageEncoder:
+    return ImageEncoder(pulled("dinov2-small"), whitening=image(ImageOptions()).fit(files))
+
+
+@cache
 def cross() -> CrossEncoderReranker:
     return CrossEncoderReranker(pulled("ms-marco-minilm-l12-v2"))
 
@@ -129,23 +134,26 @@ class TestLateProjected(EncoderContract):
         return late()
 
 
-class ImageContract(EncoderContract):
-    """Photographs of different colours and textures; the query is a copy of the first, made smaller."""
+@pytest.fixture(scope="module")
+def files(tmp_path_factory) -> tuple[Path, ...]:
+    """Three images of different colours and textures, and a smaller copy of the first."""
+    folder = tmp_path_factory.mktemp("images")
+    rng = np.random.default_rng(7)
+    rows, columns = np.mgrid[0:120, 0:160]
+    rings = np.hypot(rows - 60, columns - 80)[..., None] % 24 * 10 + [0, 5, 10]
+    stripes = (columns // 8 % 2 * 200)[..., None] + [40, 0, 0]
+    noise = rng.integers(0, 255, (120, 160, 3))
+    paths = []
+    for name, pixels in {"rings": rings, "stripes": stripes, "größe": noise}.items():
+        paths.append(folder / f"{name}.png")
+        Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8)).save(paths[-1])
+    with Image.open(paths[0]) as whole:
+        whole.resize((100, 75)).save(folder / "query.jpg")
+    return (*paths, folder / "query.jpg")
 
-    @pytest.fixture
-    def files(self, tmp_path) -> list[Path]:
-        folder = tmp_path
-        rng = np.random.default_rng(7)
-        rows, columns = np.mgrid[0:120, 0:160]
-        rings = np.hypot(rows - 60, columns - 80)[..., None] % 24 * 10 + [0, 5, 10]
-        stripes = (columns // 8 % 2 * 200)[..., None] + [40, 0, 0]
-        noise = rng.integers(0, 255, (120, 160, 3))
-        paths = []
-        for name, pixels in {"rings": rings, "stripes": stripes, "größe": noise}.items():
-            paths.append(folder / f"{name}.png")
-            Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8)).save(paths[-1])
-        Image.open(paths[0]).resize((100, 75)).save(folder / "query.jpg")
-        return [*paths, folder / "query.jpg"]
+
+class ImageContract(EncoderContract):
+    """For encoders of images: the first query is the first passage's image, made smaller."""
 
     @pytest.fixture
     def passages(self, files):
@@ -175,20 +183,10 @@ class TestImageClass(ImageContract):
         return image(ImageOptions(view="class", aspect="crop"))
 
 
-class TestImageMean(ImageContract):
-    @pytest.fixture
-    def encoder(self):
-        return image(ImageOptions(view="class_mean", form="dense"))
-
-    @pytest.fixture
-    def changed(self):
-        return image(ImageOptions(view="class_mean"))
-
-
 class TestImageWhitened(ImageContract):
     @pytest.fixture
     def encoder(self, files):
-        return ImageEncoder(pulled("dinov2-small"), whitening=image(ImageOptions()).fit(files[:3]))
+        return whitened(files[:3])
 
     @pytest.fixture
     def changed(self):

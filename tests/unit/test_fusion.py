@@ -1,10 +1,11 @@
 from dataclasses import replace
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from rag.fusion import reciprocal_rank_fusion, with_channel
-from rag.retrievers import merge_kinds
+from rag.retrievers import merge_kinds, relevance
 from rag.types import Hit, PageLocator, Passage
 
 
@@ -56,3 +57,19 @@ def test_kinds_meet_by_weighted_rank():
     cases = [replace(hit("c1"), passage=replace(hit("c1").passage, kind="case"))]
     merged = merge_kinds({"page": [hit("p1"), hit("p2")], "case": cases}, {"page": 1.0, "case": 0.5}, constant=20)
     assert ids(merged) == ["p1", "p2", "c1"]
+
+
+def test_a_figure_without_its_page_keeps_its_own_rank():
+    merged = merge_kinds({"page": [hit("p1")], "figure": [hit("f9", kind="figure", page_id="p9")]}, {}, constant=20)
+    assert set(ids(merged)) == {"p1", "f9"}
+
+
+def test_a_kind_of_weight_zero_is_left_out():
+    assert ids(merge_kinds({"page": [hit("p1")], "fact": [hit("t1")]}, {"fact": 0.0}, constant=20)) == ["p1"]
+
+
+def test_relevance_compares_kinds_by_one_channel():
+    near = {"page": with_channel("dense", [hit("p1", 0.8)]), "case": with_channel("dense", [hit("c1", 0.7)])}
+    assert relevance(near, "dense") == {"page": 1.0, "case": pytest.approx(0.8)}
+    far = {**near, "fact": with_channel("dense", [hit("t1", 0.1)]), "figure": [hit("f1")]}
+    assert relevance(far, "dense")["fact"] == relevance(far, "dense")["figure"] == 0.5

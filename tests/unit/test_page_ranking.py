@@ -23,10 +23,10 @@ def ids(hits):
 
 
 def test_standard_scores_by_hand():
-    scores = standard_scores(pages(1.0, 2.0, 3.0))
-    assert scores == pytest.approx({"p1": -1.2247448, "p2": 0.0, "p3": 1.2247448})
-    assert standard_scores(pages(5.0, 5.0)) == {"p1": 0.0, "p2": 0.0}
-    assert standard_scores([]) == {}
+    scores = standard_scores({"a": 1.0, "b": 2.0, "c": 3.0})
+    assert scores == pytest.approx({"a": -1.2247448, "b": 0.0, "c": 1.2247448})
+    assert standard_scores({"a": 5.0, "b": 5.0}) == {"a": 0.0, "b": 0.0}
+    assert standard_scores({}) == {}
 
 
 @given(st.lists(st.floats(-100, 100), min_size=2, max_size=9), st.floats(0.1, 50), st.floats(-50, 50))
