@@ -39,7 +39,7 @@ $(VENV)/.ready: requirements.lock pyproject.toml
 lock:
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet uv
-	$(BIN)/uv pip compile --quiet --no-header --extra dev --extra llama-index --no-emit-index-url --no-annotate \
+	$(BIN)/uv pip compile --quiet --no-header --extra dev --no-emit-index-url --no-annotate \
 	  --python-version 3.11 pyproject.toml requirements.build -o requirements.lock
 
 clean:

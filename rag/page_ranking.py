@@ -14,11 +14,11 @@ plateau (a factor of 0.7 to 1.5 keeps every gain); docs/retrieval.md has the tab
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from rag.fusion import by_score
-from rag.types import ChannelScore, Hit, Passage, Query
+from rag.fusion import by_score, list_scores, merged, standard_score_sum
+from rag.types import Hit, Passage, Query
 from rag.wording import is_question, visual_wording
 
 TERMS = "terms"
@@ -40,19 +40,6 @@ class PageOptions:
     question_share: float = 0.5
 
 
-def standard_scores(scores: Mapping[str, float]) -> dict[str, float]:
-    """Each key's (score - mean) / standard deviation; all 0 when every score is equal."""
-    if not scores:
-        return {}
-    mean = sum(scores.values()) / len(scores)
-    spread = (sum((score - mean) ** 2 for score in scores.values()) / len(scores)) ** 0.5
-    return {key: (score - mean) / spread if spread > 1e-12 else 0.0 for key, score in scores.items()}
-
-
-def _of_list(hits: Sequence[Hit]) -> dict[str, float]:
-    return standard_scores({hit.passage.id: hit.score for hit in hits})
-
-
 def rank_pages(
     query: Query, lists: Mapping[str, Sequence[Hit]], weights: Mapping[str, float], options: PageOptions
 ) -> list[Hit]:
@@ -60,14 +47,14 @@ def rank_pages(
 
     A page that a channel did not return counts as the last of that channel's list.
     """
-    hits = _merged(lists)
+    hits = merged(lists)
     # An image without words has no text list: then its figures alone say which page is nearer.
     text = {name: found for name, found in lists.items() if name not in (TERMS, FIGURE)} or dict(lists)
-    base = _base(hits, text, weights)
+    base = standard_score_sum(hits, text, weights)
     visual = 1.0 if query.images else visual_wording(query.text)
     asks = options.question_share if is_question(query.text) else 0.0
-    figure = _of_list(lists.get(FIGURE, ()))
-    terms = _of_list(lists.get(TERMS, ()))
+    figure = list_scores(lists.get(FIGURE, ()))
+    terms = list_scores(lists.get(TERMS, ()))
     best_of_section: dict[tuple[str, ...], float] = {}
     for key, hit in hits.items():
         section = _section(hit.passage)
@@ -81,16 +68,6 @@ def rank_pages(
     return by_score(scored)
 
 
-def _base(hits: Iterable[str], text: Mapping[str, Sequence[Hit]], weights: Mapping[str, float]) -> dict[str, float]:
-    total = dict.fromkeys(hits, 0.0)
-    for name in sorted(text):
-        scores = _of_list(text[name])
-        last = min(scores.values(), default=0.0)
-        for key in total:
-            total[key] += weights.get(name, 1.0) * scores.get(key, last)
-    return standard_scores(total)
-
-
 def _above(score: float | None, threshold: float) -> float:
     return 0.0 if score is None else max(0.0, score - threshold)
 
@@ -99,14 +76,3 @@ def _section(passage: Passage) -> tuple[str, ...]:
     """The section as a whole; a page of a book without headings is a section of its own."""
     path = passage.section[:_SECTION_LEVELS]
     return (passage.document, *path) if path else (passage.document, passage.id)
-
-
-def _merged(lists: Mapping[str, Sequence[Hit]]) -> dict[str, Hit]:
-    """Every page found, once, with what each channel said of it."""
-    passages: dict[str, Passage] = {}
-    channels: dict[str, dict[str, ChannelScore]] = {}
-    for name in sorted(lists):
-        for hit in lists[name]:
-            passages.setdefault(hit.passage.id, hit.passage)
-            channels.setdefault(hit.passage.id, {}).update(hit.channels)
-    return {key: Hit(passage, 0.0, channels[key]) for key, passage in passages.items()}

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from rag.fusion import by_score, reciprocal_rank_fusion
+from rag.fusion import by_score, reciprocal_rank_fusion, standard_score_fusion
 from rag.page_ranking import FIGURE, PageOptions, rank_pages
 from rag.protocols import Encoder, Store
 from rag.types import ChannelScore, Hit, Kind, Query, Vector, VectorSpec
@@ -32,8 +32,8 @@ class Channel:
 class FusionOptions:
     """How lists are fused.
 
-    depth: candidates per channel. constant: that of reciprocal rank fusion. weights: by "kind.channel", 1 when not
-    named. pages: the lifts of page ranking.
+    depth: candidates per channel. constant: that of reciprocal rank fusion between kinds. weights: by
+    "kind.channel", 1 when not named. pages: the lifts of page ranking.
     """
 
     depth: int = 100
@@ -86,10 +86,11 @@ class KindRetriever:
         return self.fuse(query, lists)[:k]
 
     def fuse(self, query: Query, lists: Mapping[str, Sequence[Hit]]) -> list[Hit]:
-        """One ranking of the channels' lists: pages by `rank_pages`, other kinds by weighted reciprocal ranks."""
+        """One ranking of the channels' lists: pages by `rank_pages`, other kinds by their standard scores."""
+        weights = self._options.of(self.kind)
         if self.kind == "page":
-            return rank_pages(query, lists, self._options.of(self.kind), self._options.pages)
-        return reciprocal_rank_fusion(lists, self._options.of(self.kind), constant=self._options.constant)
+            return rank_pages(query, lists, weights, self._options.pages)
+        return standard_score_fusion(lists, weights)
 
 
 def lifted_pages(store: Store, figures: Sequence[Hit], known: Sequence[Hit]) -> list[Hit]:

@@ -113,7 +113,8 @@ def test_multiple_choice_beats_chance_and_is_cited(sample_library, sample):
 
 def test_ask_writes_one_self_contained_page(sample_folder, tmp_path, capsys):
     page = tmp_path / "answer.html"
-    code = main(["ask", "What is an air bronchogram?", "--library", str(sample_folder), "--html", str(page), "--json"])
+    ask = ["ask", "What is an air bronchogram?", "--in", "pages"]
+    code = main([*ask, "--library", str(sample_folder), "--html", str(page), "--json"])
     answer = json.loads(capsys.readouterr().out)
     assert code == 0
     assert answer["citations"][0]["document"] == "handbook"

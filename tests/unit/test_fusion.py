@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rag.fusion import reciprocal_rank_fusion, with_channel
+from rag.fusion import reciprocal_rank_fusion, standard_score_fusion, with_channel
 from rag.retrievers import merge_kinds, relevance
 from rag.types import Hit, PageLocator, Passage
 
@@ -73,3 +73,14 @@ def test_relevance_compares_kinds_by_one_channel():
     assert relevance(near, "dense") == {"page": 1.0, "case": pytest.approx(0.8)}
     far = {**near, "fact": with_channel("dense", [hit("t1", 0.1)]), "figure": [hit("f1")]}
     assert relevance(far, "dense")["fact"] == relevance(far, "dense")["figure"] == 0.5
+
+
+def test_an_image_that_stands_out_outweighs_words_that_fit_everything():
+    image = with_channel("image", [hit("same", 0.99), *(hit(f"c{i}", 0.5 - i / 100) for i in range(8))])
+    words = with_channel("dense", [*(hit(f"c{i}", 0.70 - i / 1000) for i in range(8)), hit("same", 0.69)])
+    assert ids(standard_score_fusion({"image": image, "dense": words}, {}))[0] == "same"
+
+
+def test_what_a_list_does_not_hold_counts_as_its_last():
+    lists = {"late": [hit("a", 3.0), hit("b", 2.0), hit("c", 1.0)], "bm25": [hit("b", 9.0), hit("d", 1.0)]}
+    assert ids(standard_score_fusion(lists, {}))[0] == "b"

@@ -11,7 +11,7 @@ import pytest
 
 from indexers.model_fetch import hub_download, pip_download
 from indexers.model_lock import HubSource, read_lock
-from indexers.model_process import cut_graph, process
+from indexers.model_process import cut_graph, process, quantise
 from rag.errors import ConfigError, EnvironmentProblem, MissingExtra
 
 
@@ -104,6 +104,30 @@ def test_a_graph_is_cut_at_an_inner_tensor_and_drops_what_it_does_not_need(tmp_p
 def test_a_graph_without_the_tensor_and_an_unknown_step_are_refused(tmp_path):
     graph(tmp_path / "vit_s_focus.onnx")
     with pytest.raises(EnvironmentProblem, match="no graph from input_image"):
-        process("vit-tokens", tmp_path)
+        process("vit-tokens-8bit", tmp_path)
     with pytest.raises(ConfigError, match="unknown process 'polish'"):
         process("polish", tmp_path)
+
+
+def test_an_8_bit_graph_is_smaller_and_gives_nearly_the_same(tmp_path, caplog):
+    import onnxruntime
+
+    helper, kind = onnx.helper, onnx.TensorProto.FLOAT
+    weight = np.random.default_rng(2).standard_normal((256, 128)).astype(np.float32)
+    values = [helper.make_tensor_value_info(name, kind, ["n", size]) for name, size in (("x", 256), ("y", 128))]
+    node = helper.make_node("MatMul", ["x", "w"], ["y"])
+    table = [onnx.numpy_helper.from_array(weight, "w")]
+    model = helper.make_model(
+        helper.make_graph([node], "g", values[:1], values[1:], table),
+        opset_imports=[helper.make_opsetid("", 17)], ir_version=8,
+    )  # fmt: skip
+    (tmp_path / "whole.onnx").write_bytes(model.SerializeToString())
+    quantise(tmp_path / "whole.onnx", tmp_path / "small.onnx")
+    assert (tmp_path / "small.onnx").stat().st_size < (tmp_path / "whole.onnx").stat().st_size / 3
+    assert caplog.records == []
+    x = np.random.default_rng(3).standard_normal((4, 256)).astype(np.float32)
+    session = onnxruntime.InferenceSession(str(tmp_path / "small.onnx"), providers=["CPUExecutionProvider"])
+    [y] = session.run(None, {"x": x})
+    exact = x @ weight
+    cosines = (y * exact).sum(axis=1) / np.linalg.norm(y, axis=1) / np.linalg.norm(exact, axis=1)
+    assert cosines.min() > 0.999

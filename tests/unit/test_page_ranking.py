@@ -2,7 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rag.page_ranking import PageOptions, rank_pages, standard_scores
+from rag.fusion import standard_scores
+from rag.page_ranking import PageOptions, rank_pages
 from rag.types import Hit, PageLocator, Passage, Query
 from rag.wording import is_question, visual_wording
 

@@ -156,7 +156,9 @@ def test_figure_has_box_caption_label_section_and_crop(tmp_path: Path) -> None:
     whole, figure = parsed(tmp_path / "kidney.pdf", tmp_path)[0].passages
     assert (whole.kind, figure.kind, figure.page) == ("page", "figure", 1)
     assert figure.text == "Figure 7.2 The nephron."
-    assert figure.meta == {"label": "Figure 7.2"}
+    assert figure.meta["label"] == "Figure 7.2"
+    assert figure.meta["page_id"] == whole.id
+    assert figure.meta["mentions"] == "Blood is filtered in the glomerulus, as Figure 7.2 shows."
     assert figure.section == whole.section == ("7 Kidney",)
     box = figure.box
     assert box is not None
