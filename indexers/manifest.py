@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 from rag.errors import IndexMismatch, LibraryNotFound, StoreError
 from rag.fingerprint import digest
@@ -29,12 +31,16 @@ class ChannelEntry:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """What a library was made with. `preset` is informative; channels, sources and schema make the fingerprint."""
+    """What a library was made with. Channels, sources and schema make the fingerprint.
+
+    `preset` and `settings` (those that shape the index) let the library be opened again without naming them.
+    """
 
     preset: str
     channels: tuple[ChannelEntry, ...]
     sources: str
     schema: int = SCHEMA
+    settings: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     @property
     def fingerprint(self) -> str:
@@ -54,10 +60,10 @@ class Manifest:
             mine, theirs = stored.get(key), asked.get(key)
             if mine is None or theirs is None:
                 raise IndexMismatch(f"channel {'.'.join(key)}", stored=_words(mine), wanted=_words(theirs))
-            for field in ("form", "dim", "storage", "encoder"):
-                if getattr(mine, field) != getattr(theirs, field):
+            for name in ("form", "dim", "storage", "encoder"):
+                if getattr(mine, name) != getattr(theirs, name):
                     raise IndexMismatch(
-                        f"{'.'.join(key)} {field}", stored=getattr(mine, field), wanted=getattr(theirs, field)
+                        f"{'.'.join(key)} {name}", stored=getattr(mine, name), wanted=getattr(theirs, name)
                     )
 
 
@@ -79,7 +85,7 @@ def read_manifest(folder: Path) -> Manifest:
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
         channels = tuple(ChannelEntry(**entry) for entry in data["channels"])
-        return Manifest(preset=data["preset"], channels=channels, sources=data["sources"], schema=data["schema"])
+        return Manifest(data["preset"], channels, data["sources"], data["schema"], data.get("settings", {}))
     except (ValueError, KeyError, TypeError) as error:
         raise StoreError(f"the manifest {path} cannot be read ({error}); rebuild the library with --fresh") from error
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -30,6 +31,7 @@ DENSE, LATE, RERANKER, IMAGE = (
     "ms-marco-minilm-l12-v2",
     "dinov2-small",
 )
+WHITENING = "whitening.npy"
 SOURCES_VERSION = "pdf-1 cases-1 facts-1"
 """Part of every fingerprint; raised when a parser starts to make other passages from the same file."""
 
@@ -37,8 +39,9 @@ SOURCES_VERSION = "pdf-1 cases-1 facts-1"
 class Parts:
     """Encoders, models and steps for some settings, made when first needed and shared between channels."""
 
-    def __init__(self, settings: Settings) -> None:
-        self.settings = settings
+    def __init__(self, settings: Settings, folder: Path | None = None) -> None:
+        """`folder` is the library's: what was fitted on its own images is read from there."""
+        self.settings, self.folder = settings, folder
         self.cache = settings.models.cache or default_cache()
         self.models = ModelStore(self.cache, local=settings.models.local)
 
@@ -79,18 +82,33 @@ class Parts:
     def _encoder(self, name: str) -> Encoder:
         if name == "late":
             from indexers.encoders.late import LateTextEncoder
-            from indexers.encoders.projection import shipped_projection
+            from indexers.encoders.projection import shipped
 
-            return LateTextEncoder(self.models.files(LATE), projection=shipped_projection())
+            return LateTextEncoder(self.models.files(LATE), projection=shipped("late_projection"))
         if name == "image":
-            from indexers.encoders.image import ImageEncoder
-
-            return ImageEncoder(self.models.files(IMAGE))
+            return self._image()
         if name == "terms":
             from indexers.encoders.terms import TermsEncoder
 
             return TermsEncoder(self._dense)
         return self._dense
+
+    def _image(self) -> Encoder:
+        from indexers.encoders.image import ImageEncoder, ImageOptions
+        from indexers.encoders.projection import load_projection, shipped
+
+        own = None if self.folder is None else self.folder / WHITENING
+        fitted = load_projection(own) if own is not None and own.is_file() else shipped("image_whitening")
+        return ImageEncoder(
+            self.models.files(IMAGE), options=ImageOptions(crops=self.settings.channels.image_views), whitening=fitted
+        )
+
+    def fit_images(self, paths: Sequence[Path], folder: Path) -> None:
+        """Fit the whitening of image vectors on a new library's own images. Before any channel is used."""
+        from indexers.encoders.image import ImageEncoder
+        from indexers.encoders.projection import save_projection
+
+        save_projection(folder / WHITENING, ImageEncoder(self.models.files(IMAGE)).fit(paths))
 
     @cached_property
     def _dense(self) -> DenseTextEncoder:
@@ -120,7 +138,8 @@ class Parts:
             )
             for channel in self.channels()
         )  # fmt: skip
-        return Manifest(self.settings.preset, entries, SOURCES_VERSION)
+        shaping = self.settings.model_dump(mode="json", include={"channels": True, "store": {"kind", "url", "prefix"}})
+        return Manifest(self.settings.preset, entries, SOURCES_VERSION, settings=shaping)
 
     def store(self, folder: Path) -> Store:
         """The store of a library folder."""

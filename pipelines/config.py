@@ -1,6 +1,7 @@
 """Settings: YAML presets and files, checked by pydantic. An unknown key is an error that names the nearest one.
 
-Sources of a value, later ones win: the preset, the user's file (`--config`), and `--set a.b=c`.
+Sources of a value, later ones win: the preset, what the library was built with, the user's file (`--config`), and
+`--set a.b=c`.
 """
 
 from __future__ import annotations
@@ -56,6 +57,9 @@ class ChannelSettings(_Section):
     figures: tuple[Literal["late", "dense", "bm25", "image"], ...] = ("late", "dense", "bm25", "image")
     cases: tuple[Literal["late", "dense", "bm25", "image"], ...] = ("late", "dense", "bm25", "image")
     facts: tuple[Literal["dense", "bm25"], ...] = ("dense", "bm25")
+    image_views: Literal[1, 2, 6] = Field(
+        6, description="views of an indexed image: whole, centre, corners; more find more cut-outs and cost more"
+    )
 
     def by_kind(self) -> dict[Kind, tuple[str, ...]]:
         """Channel names per passage kind."""
@@ -117,11 +121,17 @@ def presets() -> list[str]:
     return sorted(entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml"))
 
 
-def load_settings(preset: str | None = None, file: Path | None = None, overrides: Sequence[str] = ()) -> Origins:
-    """Settings from a preset, a YAML file and `a.b=c` overrides. Raises ConfigError."""
+def load_settings(
+    preset: str | None = None,
+    file: Path | None = None,
+    overrides: Sequence[str] = (),
+    *,
+    library: Mapping[str, Any] | None = None,
+) -> Origins:
+    """Settings from a preset, a library's own, a YAML file and `a.b=c` overrides. Raises ConfigError."""
     own = _read_yaml(file) if file else {}
     name = preset or str(own.get("preset", DEFAULT_PRESET))
-    layers = [(f"preset {name}", _preset(name)), (str(file), {**own, "preset": name})]
+    layers = [(f"preset {name}", _preset(name)), ("library", dict(library or {})), (str(file), {**own, "preset": name})]
     layers += [("--set", _override(text)) for text in overrides]
     merged: dict[str, Any] = {}
     origin: dict[str, str] = {}

@@ -7,7 +7,7 @@ import os
 import shutil
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from indexers.build import BuildClock, Builder, Source
 from indexers.journal import Journal
 from indexers.progress import ProgressMeter, ProgressSink, silent
 from indexers.sources.discovery import discover
-from pipelines.compose import Parsers
+from pipelines.compose import WHITENING, Parsers
 from rag.errors import SourceError, StoreError, UsageError
 from rag.protocols import Store
 from rag.retrievers import Channel
@@ -98,6 +98,27 @@ def _add(found: _Found, names: dict[tuple[str, str], Document], path: Path, kind
     else:
         reason = f"another document of this build is called {document.name!r} ({known.path}); rename one of the files"
         found.skipped.append(Skipped(str(path), "", "open", reason))
+
+
+FIT_FROM = 100
+"""Images a first build must bring for its own whitening; with fewer the one that ships is the better one."""
+FIT_MOST = 128
+"""Images the whitening is fitted on: twice as many gained nothing on the development cases."""
+
+
+def sample_images(sources: Sequence[Source]) -> list[Path]:
+    """Images of the first units of every source, about the same number of each, FIT_MOST in all or fewer."""
+    holding = [source for source in sources if source.document.source != "facts"]
+    share = -(-FIT_MOST // max(1, len(holding)))
+    found: list[Path] = []
+    for source in holding:
+        own: list[Path] = []
+        units = source.parser.parse(source.document, ())
+        with suppress(SourceError):  # the build meets the same error again, and reports it
+            while len(own) < share and (unit := next(units, None)) is not None:
+                own += [image for passage in unit.passages if passage.kind != "page" for image in passage.images]
+        found += own[:share]
+    return found[:FIT_MOST]
 
 
 def ingest(
@@ -191,5 +212,5 @@ def clear(folder: Path) -> None:
         shutil.rmtree(folder / name, ignore_errors=True)
     for path in folder.glob("journal.sqlite*"):
         path.unlink()
-    for name in ("manifest.json", "projection.npy"):
+    for name in ("manifest.json", WHITENING):
         (folder / name).unlink(missing_ok=True)

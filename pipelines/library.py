@@ -8,12 +8,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from indexers.build import Source
 from indexers.journal import Journal, passage_checksum
 from indexers.manifest import FILE, Manifest, read_manifest, write_manifest
 from pipelines import compose
 from pipelines.answer_cards import PageImage
 from pipelines.config import Settings, load_settings
 from pipelines.ingest import (
+    FIT_FROM,
     BuildOptions,
     BuildReport,
     Sources,
@@ -22,6 +24,7 @@ from pipelines.ingest import (
     find_sources,
     ingest,
     remove_passages,
+    sample_images,
 )
 from pipelines.search import SearchEngine, SearchResult
 from rag.errors import LibraryNotFound, UsageError
@@ -41,20 +44,20 @@ class Library:
     def __init__(self, folder: Path, settings: Settings, manifest: Manifest, store: Store) -> None:
         self.folder, self.settings, self.manifest = folder, settings, manifest
         self._store = store
-        self._parts = compose.Parts(settings)
+        self._parts = compose.Parts(settings, folder)
         self._engine: SearchEngine | None = None
 
     @classmethod
     def open(cls, folder: str | Path, settings: Settings | None = None) -> Library:
         """Open a library that was built before.
 
-        Without settings, the preset that it was built with is used. Raises LibraryNotFound, IndexMismatch when the
+        Without settings, those that it was built with are used. Raises LibraryNotFound, IndexMismatch when the
         settings would make another index, and StoreError.
         """
         place = Path(folder)
         manifest = read_manifest(place)
-        chosen = settings or load_settings(manifest.preset).settings
-        parts = compose.Parts(chosen)
+        chosen = settings or load_settings(manifest.preset, library=manifest.settings).settings
+        parts = compose.Parts(chosen, place)
         manifest.require(parts.manifest())
         return cls(place, chosen, manifest, parts.store(place))
 
@@ -192,7 +195,7 @@ def build_library(
     is nothing to index, StoreError when another build is at work.
     """
     options = options or BuildOptions()
-    parts = compose.Parts(settings)
+    parts = compose.Parts(settings, folder)
     parts.require_models()
     with build_lock(folder):
         if options.fresh:
@@ -200,18 +203,27 @@ def build_library(
         elif (folder / FILE).exists():
             read_manifest(folder).require(parts.manifest())
         found = find_sources(wanted, compose.Parsers(settings, folder))
+        if not (folder / FILE).exists():
+            _begin(parts, folder, found[0])
         store = parts.store(folder)
         try:
-            if not (folder / FILE).exists():
-                write_manifest(folder, parts.manifest())
             return ingest(folder, store, parts.channels(), found, options)
         finally:
             store.close()
 
 
+def _begin(parts: compose.Parts, folder: Path, sources: Sequence[Source]) -> None:
+    """Begin a library: fit what is fitted on its own images, then write down what it is made with."""
+    if compose.IMAGE in parts.model_names() and not (folder / compose.WHITENING).exists():
+        images = sample_images(sources)
+        if len(images) >= FIT_FROM:
+            parts.fit_images(images, folder)
+    write_manifest(folder, parts.manifest())
+
+
 def plan_library(folder: Path, wanted: Sources, settings: Settings) -> dict[str, Any]:
     """What a build would do, without doing it: units to index and units already done, by document."""
-    parts = compose.Parts(settings)
+    parts = compose.Parts(settings, folder)
     rebuild = None
     if (folder / FILE).exists():
         read_manifest(folder).require(parts.manifest())

@@ -38,7 +38,8 @@ def sample_folder(models: ModelStore, sample: SampleSources, tmp_path_factory: p
     """The sample library, built. Read only: use `sample_copy` to change it."""
     folder = tmp_path_factory.mktemp("libraries") / "sample"
     sources = Sources((sample.handbook,), (sample.cases,), (sample.facts,))
-    build_library(folder, sources, load_settings().settings)
+    # One view per image instead of six: the tests need the path, not the last cut-out.
+    build_library(folder, sources, load_settings(overrides=["channels.image_views=1"]).settings)
     return folder
 
 

@@ -39,15 +39,15 @@ class ImageOptions:
     view: "class" is the class vector (384-d); "class_mean" the class vector beside the mean patch (768-d); "patches"
     is one row per patch of a 16 x 16 grid (384-d), averaged over squares of `pool` x `pool` patches.
     form: "multi" keeps the rows of several images apart, so the best one counts; "dense" averages them to one row.
-    crops: with 6, a passage's image is also read as its four corners and its centre, each 80 % of both sides, so that
-    a cut-out finds the image it was cut from; this costs six times the work. A query's image is read whole.
+    crops: views of a passage's image, so that a cut-out finds the image it was cut from: 2 adds the centre, 6 the four
+    corners, too, each 80 % of both sides. Each view costs a forward pass. A query's image is read whole.
     """
 
     view: View = "class"
     form: Literal["dense", "multi"] = "multi"
     aspect: Aspect = "stretch"
     pool: Literal[1, 2, 4] = 1
-    crops: Literal[1, 6] = 1
+    crops: Literal[1, 2, 6] = 1
     size: Literal[224] = 224
     storage: Literal["f32", "f16"] = "f32"
 
@@ -92,15 +92,18 @@ class ImageEncoder:
         """Time spent inside the model so far."""
         return self._session.forward_seconds
 
-    def fit(self, paths: Sequence[Path], dim: int = 256) -> Matrix:
-        """A whitening from a sample of images, at best some hundred of all kinds the library holds.
+    def fit(self, paths: Sequence[Path], dim: int = 320) -> Matrix:
+        """A whitening from a sample of images and their crops, at best some hundred of all kinds the library holds.
 
         Raises:
             SourceError: an image cannot be read.
             ConfigError: there are fewer than three images.
         """
-        rows = [image_rows(self._tokens([open_picture(path)])[0], self._options) for path in paths]
-        return fit_whitening(np.concatenate([*rows, np.empty((0, self._spec.dim), np.float32)]), dim)
+        rows = [np.empty((0, self._spec.dim), np.float32)]
+        for path in paths:
+            picture = open_picture(path)
+            rows += [image_rows(tokens, self._options) for tokens in self._tokens([picture, *crops(picture)])]
+        return fit_whitening(np.concatenate(rows), dim)
 
     def encode_passages(self, passages: Sequence[Passage]) -> list[Vector | None]:
         """Raises SourceError naming the file when an image cannot be read."""
@@ -126,7 +129,7 @@ class ImageEncoder:
 
     def _images(self, paths: Sequence[Path], n_crops: int) -> dict[Path, Matrix]:
         pictures = [open_picture(path) for path in paths]
-        views = [[picture] if n_crops == 1 else [picture, *crops(picture)] for picture in pictures]
+        views = [_views(picture, n_crops) for picture in pictures]
         tokens = iter(self._tokens([view for cut in views for view in cut]))
         found = {}
         for path, cut in zip(paths, views, strict=True):
@@ -142,6 +145,12 @@ class ImageEncoder:
     def _join(self, rows: Sequence[Matrix]) -> Matrix:
         joined = np.concatenate(rows)
         return unit_rows(joined.mean(axis=0)) if self._options.form == "dense" else joined
+
+
+def _views(picture: Image, n: int) -> list[Image]:
+    """The whole image, then the centre, then the corners."""
+    *corners, centre = crops(picture) if n > 1 else [picture]
+    return [picture, centre, *corners][:n]
 
 
 def image_rows(tokens: Matrix, options: ImageOptions) -> Matrix:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 from importlib.resources import files
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -38,7 +39,7 @@ def fit_projection(rows: Matrix, dim: int, *, centred: bool = True) -> Matrix:
     return np.vstack([components, -mean @ components]).astype(np.float32)
 
 
-def fit_whitening(rows: Matrix, dim: int, shrink: float = 1e-3) -> Matrix:
+def fit_whitening(rows: Matrix, dim: int, shrink: float = 3e-4) -> Matrix:
     """Whitening of unit rows (n, d): an affine map, shape (d + 1, dim), its last row the offset.
 
     What all images of a collection share (all are chest films) stops counting, what tells them apart counts more.
@@ -92,11 +93,11 @@ def load_projection(path: Path, expected_hash: str | None = None) -> Matrix:
     return projection
 
 
-def shipped_projection() -> Matrix | None:
-    """The projection that ships with Vesalius, fitted on the token states of our own sample handbook."""
-    path = files("indexers.encoders") / "late_projection.npy"
-    if not path.is_file():
-        return None
-    with path.open("rb") as stream:
+def shipped(name: Literal["late_projection", "image_whitening"]) -> Matrix:
+    """A map that ships with Vesalius, fitted on our own sample library: its handbook's token states, or its images.
+
+    `python -m benchmarks.fit_maps` makes both again.
+    """
+    with (files("indexers.encoders") / f"{name}.npy").open("rb") as stream:
         projection: Matrix = np.load(stream, allow_pickle=False).astype(np.float32)
     return projection

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rag.cli.common import Subcommands, add_library, command, emit_json, note, progress_sink, settings
-from rag.errors import LibraryNotFound, UsageError
+from rag.errors import UsageError
 
 if TYPE_CHECKING:
     from pipelines.ingest import BuildReport, Sources
@@ -50,31 +50,33 @@ def run_build(args: argparse.Namespace) -> int:
     """Build or go on building."""
     from pipelines.ingest import BuildOptions
     from pipelines.library import build_library
+    from rag.cli.opening import library_settings
 
     if args.limit is not None and args.limit < 1:
         raise UsageError(f"--limit {args.limit}: it must be 1 or more")
     options = BuildOptions(args.fresh, args.limit, progress_sink(args))
-    return _show_build(args, build_library(args.library, _sources(args), settings(args), options))
+    chosen = settings(args) if args.fresh else library_settings(args)
+    return _show_build(args, build_library(args.library, _sources(args), chosen, options))
 
 
 def run_add(args: argparse.Namespace) -> int:
-    """Build into a library that must exist; its own preset holds unless another is named."""
+    """Build into a library that must exist, with the settings it was built with."""
     from indexers.manifest import read_manifest
     from pipelines.ingest import BuildOptions
     from pipelines.library import build_library
+    from rag.cli.opening import library_settings
 
-    if not args.library.is_dir():
-        raise LibraryNotFound(args.library)
-    args.preset = args.preset or read_manifest(args.library).preset
+    read_manifest(args.library)
     options = BuildOptions(sink=progress_sink(args))
-    return _show_build(args, build_library(args.library, _sources(args), settings(args), options))
+    return _show_build(args, build_library(args.library, _sources(args), library_settings(args), options))
 
 
 def run_plan(args: argparse.Namespace) -> int:
     """Print what a build would do."""
     from pipelines.library import plan_library
+    from rag.cli.opening import library_settings
 
-    plan = plan_library(args.library, _sources(args), settings(args))
+    plan = plan_library(args.library, _sources(args), library_settings(args))
     skipped = [asdict(item) for item in plan["skipped"]]
     if args.json:
         emit_json({**plan, "skipped": skipped})

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import argparse
 
-from pipelines.config import load_settings
+from indexers.manifest import FILE, read_manifest
+from pipelines.config import Settings, load_settings
 from pipelines.library import Library
-from rag.cli.common import settings
+
+
+def library_settings(args: argparse.Namespace) -> Settings:
+    """Settings of this call on top of those that the library was built with, if there is one already."""
+    if not (args.library / FILE).is_file():
+        return load_settings(args.preset, args.config, args.set).settings
+    manifest = read_manifest(args.library)
+    return load_settings(args.preset or manifest.preset, args.config, args.set, library=manifest.settings).settings
 
 
 def open_library(args: argparse.Namespace) -> Library:
-    """The library of --library. Without a preset or file of the user's own, the one it was built with is used."""
-    from indexers.manifest import read_manifest
-
-    if args.preset or args.config:
-        return Library.open(args.library, settings(args))
-    preset = read_manifest(args.library).preset
-    return Library.open(args.library, load_settings(preset, None, args.set).settings)
+    """The library of --library. Raises LibraryNotFound."""
+    read_manifest(args.library)
+    return Library.open(args.library, library_settings(args))

@@ -199,7 +199,7 @@ class TestImageWhitened(ImageContract):
         [rows] = encoder.encode_passages([Passage("i", "case", "c", "", CaseLocator("r"), images=(files[0],))])
         [[query]] = encoder.encode_queries([Query(images=(tmp_path / "corner.png",))])
         assert len(rows) == 6
-        assert (rows @ query).argmax() == 1
+        assert (rows @ query).argmax() == 2  # after the whole and the centre
         assert (rows @ query).max() == pytest.approx(1, abs=1e-5)
 
 
