@@ -241,6 +241,7 @@ def test_triples_are_well_formed(library: SampleSources) -> None:
     assert {row["polarity"] for row in rows} == {"present", "absent"}
 
 
+@pytest.mark.slow
 def test_second_call_changes_nothing_and_a_half_library_is_redone(library: SampleSources, tmp_path: Path) -> None:
     folder = library.handbook.parent
     before = library.handbook.stat().st_mtime_ns
