@@ -5,7 +5,6 @@ Every bad row is found in one pass and named with its line; a file with a bad ro
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any
 from eval.gold import Unit, parse_gold
 from rag.errors import QueryError
 from rag.fingerprint import sha256_file
+from rag.rows import images_of, options_of, question_of, read_rows, text_of
 from rag.types import Kind, Query
 
 _SHOWN_PROBLEMS = 20
@@ -104,7 +104,7 @@ def load_queries(paths: Sequence[Path]) -> Dataset:
         for place, row in _rows(path, problems):
             try:
                 item = parse_item(row, path)
-            except ValueError as error:
+            except (ValueError, QueryError) as error:
                 problems.append(f"{place}: {error}")
                 continue
             if item.id in seen:
@@ -127,10 +127,10 @@ def parse_item(row: Mapping[str, Any], path: Path) -> QueryItem:
     identity = row.get("id")
     if isinstance(identity, bool) or not isinstance(identity, str | int) or not str(identity).strip():
         raise _RowError('the row needs an "id"')
-    collection = _text(row, "collection")
-    letters, options = _options(row)
-    text = _text(row, "text") or _text(row, "question") or ""
-    images = _images(row, "image", path)
+    collection = text_of(row, "collection")
+    letters, options = options_of(row)
+    text = question_of(row)
+    images = images_of(row, "image", path.parent)
     if not text.strip() and not images:
         raise _RowError(f'query {str(identity)!r} is empty: it needs a "text", a "question" or an "image"')
     query = Query(
@@ -138,22 +138,22 @@ def parse_item(row: Mapping[str, Any], path: Path) -> QueryItem:
         images=images,
         id=str(identity),
         options=options,
-        prior_images=_images(row, "prior_image", path),
-        patient=_text(row, "patient_id"),
+        prior_images=images_of(row, "prior_image", path.parent),
+        patient=text_of(row, "patient_id"),
         filters={"document": (collection,)} if collection else {},
     )
     return QueryItem(
         query=query,
-        set_name=_text(row, "set") or path.stem,
+        set_name=text_of(row, "set") or path.stem,
         gold=_units(row, "gold", collection),
         gold_strict=_units(row, "gold_strict", collection),
         gold_relaxed=_units(row, "gold_relaxed", collection),
         exclude=_units(row, "exclude", collection),
         kinds=parse_kinds(row.get("in")),
         collection=collection,
-        study=_text(row, "study_id"),
+        study=text_of(row, "study_id"),
         letters=letters,
-        answer=_text(row, "answer"),
+        answer=text_of(row, "answer"),
     )
 
 
@@ -180,66 +180,14 @@ def parse_kinds(value: object) -> tuple[Kind, ...]:
 def _rows(path: Path, problems: list[str]) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """Each JSON object of a file with its place `name:line`; what cannot be read goes to `problems`."""
     try:
-        lines = path.read_text(encoding="utf-8-sig").split("\n")
-    except OSError as error:
-        problems.append(f"{path}: cannot be read ({error.strerror or error})")
-        return
-    except UnicodeDecodeError as error:
-        problems.append(f"{path}: byte {error.start} is not UTF-8")
-        return
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        place = f"{path.name}:{number}"
-        try:
-            row = json.loads(line)
-        except json.JSONDecodeError as error:
-            problems.append(f"{place}: not JSON ({error.msg} at column {error.colno})")
-            continue
-        if isinstance(row, dict):
-            yield place, row
-        else:
-            problems.append(f"{place}: a row is a JSON object, this is {type(row).__name__}")
-
-
-def _text(row: Mapping[str, Any], name: str) -> str | None:
-    """A text field; numbers are read as text, absent and null give None."""
-    value = row.get(name)
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, str | int | float):
-        raise _RowError(f'"{name}" is {value!r}, not a text')
-    return str(value)
-
-
-def _images(row: Mapping[str, Any], name: str, path: Path) -> tuple[Path, ...]:
-    """The files of an image field: one path or a list, relative to the query file's folder or its parent."""
-    value = row.get(name)
-    if value is None:
-        return ()
-    given = [value] if isinstance(value, str) else value
-    if not isinstance(given, list) or not given or not all(isinstance(entry, str) and entry for entry in given):
-        raise _RowError(f'"{name}" is {value!r}, not a path or a list of paths')
-    return tuple(_find(entry, path.resolve().parent) for entry in given)
-
-
-def _find(entry: str, folder: Path) -> Path:
-    for base in (folder, folder.parent):
-        if (base / entry).is_file():
-            return base / entry
-    raise _RowError(f"image {entry!r} is neither in the file's folder nor in its parent")
-
-
-def _options(row: Mapping[str, Any]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Letters and texts of the options, in the given order; a list is lettered A, B, C."""
-    value = row.get("options")
-    if value is None:
-        return (), ()
-    if isinstance(value, list) and len(value) <= 26 and all(isinstance(text, str) for text in value):
-        return tuple(chr(ord("A") + position) for position in range(len(value))), tuple(value)
-    if isinstance(value, dict) and all(isinstance(text, str) for text in value.values()):
-        return tuple(value), tuple(value.values())
-    raise _RowError('"options" is neither a list of texts nor a mapping from letter to text')
+        for row in read_rows(path):
+            place = f"{path.name}:{row.line}"
+            if row.error:
+                problems.append(f"{place}: {row.error}")
+            else:
+                yield place, row.data
+    except QueryError as error:
+        problems.append(str(error))
 
 
 def _units(row: Mapping[str, Any], name: str, collection: str | None) -> frozenset[Unit]:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from rag.errors import QueryError
 from rag.types import Box, Hit, Query
+
+_MOST_OPTIONS = 26
+"""One letter each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +28,10 @@ def read_rows(path: Path) -> Iterator[Row]:
     """The rows of a JSONL file in order, empty lines left out. Raises QueryError when the file cannot be read."""
     try:
         text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise QueryError(f"the file {path} cannot be read: {error}") from error
+    except OSError as error:
+        raise QueryError(f"the file {path} cannot be read ({error.strerror or error})") from error
+    except UnicodeDecodeError as error:
+        raise QueryError(f"the file {path} cannot be read: byte {error.start} is not UTF-8") from error
     for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip():
             continue
@@ -38,29 +43,33 @@ def read_rows(path: Path) -> Iterator[Row]:
         if isinstance(data, dict):
             yield Row(number, data)
         else:
-            yield Row(number, {}, f"line {number} is not a JSON object")
+            yield Row(number, {}, f"line {number} is not a JSON object but a {type(data).__name__}")
 
 
 def query_from_row(row: Row, folder: Path) -> Query:
-    """The query of a row. Image paths are relative to the file's folder or its parent. Raises QueryError."""
+    """The query of a row. Image paths are relative to the file's folder or its parent.
+
+    Raises:
+        QueryError: the row cannot be used; the message names it and says why.
+    """
     if row.error:
         raise QueryError(row.error)
-    data = row.data
-    where = f"row {row_id(row)}"
-    text = data.get("text") or data.get("question") or ""
-    if not isinstance(text, str):
-        raise QueryError(f"{where}: the question is not a text")
-    images = _images(data.get("image"), folder, where)
+    try:
+        return _query(row.data, row_id(row), folder)
+    except QueryError as error:
+        raise QueryError(f"row {row_id(row)}: {error}") from error
+
+
+def _query(data: Mapping[str, Any], identity: str, folder: Path) -> Query:
+    text = question_of(data)
+    images = images_of(data, "image", folder)
     if not text.strip() and not images:
-        raise QueryError(f"{where}: it has neither a question nor an image")
+        raise QueryError("it has neither a question nor an image")
+    _, options = options_of(data)
     return Query(
-        text=text,
-        images=images,
-        id=row_id(row),
-        options=_options(data.get("options"), where),
-        prior_images=_images(data.get("prior_image"), folder, where),
-        patient=None if data.get("patient_id") is None else str(data["patient_id"]),
-    )
+        text=text, images=images, id=identity, options=options, prior_images=images_of(data, "prior_image", folder),
+        patient=text_of(data, "patient_id"),
+    )  # fmt: skip
 
 
 def row_id(row: Row) -> str:
@@ -70,33 +79,57 @@ def row_id(row: Row) -> str:
 
 def kinds_of_row(row: Row) -> str | None:
     """The row's own `in` field (kinds to search, comma separated), if it has one."""
-    value = row.data.get("in")
-    return None if value is None else str(value)
+    return text_of(row.data, "in")
 
 
-def _options(value: object, where: str) -> tuple[str, ...]:
+def question_of(data: Mapping[str, Any]) -> str:
+    """The field `text`, or `question`, or nothing."""
+    return text_of(data, "text") or text_of(data, "question") or ""
+
+
+def text_of(data: Mapping[str, Any], name: str) -> str | None:
+    """A text field; numbers are read as text, absent and null give None. Raises QueryError."""
+    value = data.get(name)
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise QueryError(f'"{name}" is {value!r}, not a text')
+    return str(value)
+
+
+def options_of(data: Mapping[str, Any]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Letters and texts of the options, in the given order; a list is lettered A, B, C. Raises QueryError."""
+    value = data.get("options")
+    if value is None:
+        return (), ()
+    if isinstance(value, list) and len(value) <= _MOST_OPTIONS and all(_is_filled(text) for text in value):
+        return tuple(chr(ord("A") + position) for position in range(len(value))), tuple(value)
+    if isinstance(value, dict) and all(_is_filled(text) for text in value.values()):
+        return tuple(value), tuple(value.values())
+    raise QueryError('"options" is neither a list of texts nor a mapping from letter to text')
+
+
+def images_of(data: Mapping[str, Any], name: str, folder: Path) -> tuple[Path, ...]:
+    """The files of an image field: one path or a list, in the query file's folder or its parent. Raises QueryError."""
+    value = data.get(name)
     if value is None:
         return ()
-    if isinstance(value, Mapping):
-        value = [value[key] for key in sorted(value)]
-    if not isinstance(value, Sequence) or isinstance(value, str) or not all(str(item).strip() for item in value):
-        raise QueryError(f"{where}: options must be a list of texts, or letters with their texts")
-    return tuple(str(item) for item in value)
+    given = [value] if isinstance(value, str) else value
+    if not isinstance(given, list) or not given or not all(isinstance(entry, str) and entry for entry in given):
+        raise QueryError(f'"{name}" is {value!r}, not a path or a list of paths')
+    return tuple(_image(entry, folder.resolve()) for entry in given)
 
 
-def _images(value: object, folder: Path, where: str) -> tuple[Path, ...]:
-    names = [] if value is None else [value] if isinstance(value, str) else value
-    if not isinstance(names, Sequence) or not all(isinstance(name, str) for name in names):
-        raise QueryError(f"{where}: image must be a path or a list of paths")
-    return tuple(_image(name, folder, where) for name in names)
+def _is_filled(text: object) -> bool:
+    return isinstance(text, str) and bool(text.strip())
 
 
-def _image(name: str, folder: Path, where: str) -> Path:
+def _image(name: str, folder: Path) -> Path:
     for base in (folder, folder.parent):
         path = (base / name).resolve()
-        if path.is_file() and path.is_relative_to(base.resolve()):
+        if path.is_file() and path.is_relative_to(base):
             return path
-    raise QueryError(f"{where}: there is no image {name} in {folder} or its parent")
+    raise QueryError(f"image {name!r} is neither in the file's folder nor in its parent")
 
 
 def hit_to_row(hit: Hit, rank: int) -> dict[str, Any]:

@@ -153,7 +153,8 @@ def _show_build(args: argparse.Namespace, report: BuildReport) -> int:
                 "counts": report.counts,
                 "skipped": skipped,
                 "resumed": report.resumed,
-                "seconds": {name: round(value, 3) for name, value in report.seconds.items()},
+                "seconds": round(report.seconds["wall"], 3),
+                "stages": {name: round(value, 3) for name, value in report.seconds.items()},
                 "fingerprint": read_manifest(args.library).fingerprint,
             }
         )

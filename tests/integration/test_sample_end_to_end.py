@@ -181,7 +181,7 @@ def test_a_second_build_finds_nothing_to_do(sample_copy, sample, capsys):
     assert main(["index", "build", *arguments, "--quiet"]) == 0
     report = json.loads(capsys.readouterr().out)
     assert report["resumed"]
-    assert report["seconds"]["forward"] == 0
+    assert report["stages"]["forward"] == 0
 
 
 def test_search_takes_text_and_image_together(sample_library, sample):
