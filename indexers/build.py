@@ -15,10 +15,11 @@ from itertools import islice
 from indexers.journal import Journal
 from indexers.overlap import WriteBehind, read_ahead
 from indexers.progress import ProgressMeter
+from indexers.stores.checks import MULTI_LIMIT
 from rag.errors import QueryError, SourceError
 from rag.protocols import Parser, Store
 from rag.retrievers import Channel
-from rag.types import Document, Kind, Passage, Point, Skipped, Unit, Vector
+from rag.types import Document, Kind, Passage, Point, Skipped, SparseVector, Unit, Vector
 
 WRITE_BATCH_UNITS = 16
 """Units written and marked together: a kill repeats little work, and the cost of a sync is shared."""
@@ -168,5 +169,15 @@ def _encode_together(passages: Sequence[Passage], channels: Sequence[Channel]) -
     for channel in channels:
         for found, vector in zip(vectors, channel.encoder.encode_passages(passages), strict=True):
             if vector is not None:
-                found[channel.name] = vector
+                found[channel.name] = _storable(channel, vector)
     return [Point(passage, found) for passage, found in zip(passages, vectors, strict=True)]
+
+
+def _storable(channel: Channel, vector: Vector) -> Vector:
+    """The vector, if the engine can hold it: a page of far too many words is skipped, it must not end the build."""
+    if not isinstance(vector, SparseVector) and vector.size > MULTI_LIMIT:
+        raise SourceError(
+            f"its {channel.name} vector has {vector.size:,} numbers; Qdrant holds at most {MULTI_LIMIT:,}. Split the page",
+            stage="encode",
+        )
+    return vector
