@@ -177,7 +177,7 @@ def _storable(channel: Channel, vector: Vector) -> Vector:
     """The vector, if the engine can hold it: a page of far too many words is skipped, it must not end the build."""
     if not isinstance(vector, SparseVector) and vector.size > MULTI_LIMIT:
         raise SourceError(
-            f"its {channel.name} vector has {vector.size:,} numbers; Qdrant holds at most {MULTI_LIMIT:,}. Split the page",
+            f"its {channel.name} vector has {vector.size:,} numbers; Qdrant holds {MULTI_LIMIT:,}; split the page",
             stage="encode",
         )
     return vector
