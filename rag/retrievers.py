@@ -124,21 +124,28 @@ def relevance(lists: Mapping[Kind, Sequence[Hit]], channel: str) -> dict[Kind, f
     return {kind: 0.5 if score is None else max(0.5, 1 - 2 * (top - score)) for kind, score in best.items()}
 
 
-def merge_kinds(lists: Mapping[Kind, Sequence[Hit]], weights: Mapping[Kind, float], *, constant: float) -> list[Hit]:
-    """One ranking over several kinds: weighted reciprocal ranks, and a figure stands right behind its page.
+FOLLOWING = 10
+"""Figures found among the first ten stand behind their pages; later ones say little about this query."""
 
-    So two hits on one page do not push another page out of sight. A figure whose page was not found stands where
-    its own rank puts it. A kind of weight 0 is left out.
+
+def merge_kinds(lists: Mapping[Kind, Sequence[Hit]], weights: Mapping[Kind, float], *, constant: float) -> list[Hit]:
+    """One ranking over several kinds: weighted reciprocal ranks, and a page's best figure stands right behind it.
+
+    Together with pages, figures do not compete with them for places: a page shows its best figure if that was found
+    among the first ten, and all other figures come last. A kind of weight 0 is left out.
     """
-    used = {kind: hits for kind, hits in lists.items() if weights.get(kind, 1.0) > 0}
-    pages = {hit.passage.id for hit in used.get("page", ())}
-    following = [hit for hit in used.get("figure", ()) if hit.passage.meta.get("page_id") in pages]
-    followers = {hit.passage.id for hit in following}
-    ranked = reciprocal_rank_fusion(
-        {kind: [hit for hit in hits if hit.passage.id not in followers] for kind, hits in used.items()},
-        {str(kind): weight for kind, weight in weights.items()},
-        constant=constant,
+    used: dict[str, Sequence[Hit]] = {kind: hits for kind, hits in lists.items() if weights.get(kind, 1.0) > 0}
+    ranked = reciprocal_rank_fusion(used, {str(kind): weight for kind, weight in weights.items()}, constant=constant)
+    if not used.get("page"):
+        return ranked
+    place = {hit.passage.id: hit.score for hit in ranked if hit.passage.kind == "page"}
+    behind: dict[str, str] = {}
+    for hit in used.get("figure", ())[:FOLLOWING]:
+        if (page := hit.passage.meta.get("page_id", "")) in place:
+            behind.setdefault(page, hit.passage.id)
+    score_of = {figure: place[page] * (1 - 1e-6) for page, figure in behind.items()}
+    last = 1e-3 * min((hit.score for hit in ranked), default=0.0)
+    return by_score(
+        replace(hit, score=score_of.get(hit.passage.id, last * hit.score)) if hit.passage.kind == "figure" else hit
+        for hit in ranked
     )
-    place = {hit.passage.id: hit.score for hit in ranked}
-    behind = [replace(hit, score=place[hit.passage.meta["page_id"]] * (1 - 1e-6)) for hit in following]
-    return by_score([*ranked, *behind])

@@ -84,3 +84,9 @@ def test_an_image_that_stands_out_outweighs_words_that_fit_everything():
 def test_what_a_list_does_not_hold_counts_as_its_last():
     lists = {"late": [hit("a", 3.0), hit("b", 2.0), hit("c", 1.0)], "bm25": [hit("b", 9.0), hit("d", 1.0)]}
     assert ids(standard_score_fusion(lists, {}))[0] == "b"
+
+
+def test_only_the_best_figure_of_a_page_follows_it_and_the_others_come_last():
+    figures = [hit("f1", kind="figure", page_id="p1"), hit("f1b", kind="figure", page_id="p1"), hit("g", kind="figure")]
+    pages = [hit(f"p{i}") for i in range(1, 4)]
+    assert ids(merge_kinds({"page": pages, "figure": figures}, {}, constant=20)) == ["p1", "f1", "p2", "p3", "f1b", "g"]
