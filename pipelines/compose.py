@@ -166,7 +166,12 @@ class Parts:
     def engine(self, store: Store, *, rerank: bool) -> SearchEngine:
         """Search over a store."""
         settings = self.settings
-        fusion = FusionOptions(settings.fusion.depth, settings.fusion.constant, dict(settings.fusion.weights))
+        fusion = FusionOptions(
+            settings.fusion.depth,
+            settings.fusion.constant,
+            dict(settings.fusion.weights),
+            settings.fusion.candidates,
+        )
         ranking = Ranking(
             fusion,
             RuleRouter(),

@@ -71,6 +71,7 @@ class FusionSettings(_Section):
 
     depth: int = Field(200, ge=1)
     constant: float = Field(20.0, gt=0)
+    candidates: int = Field(80, ge=1, description="hits of each other channel that late interaction reads")
     weights: dict[str, float] = Field(default_factory=dict)
 
 

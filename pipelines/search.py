@@ -80,11 +80,11 @@ class SearchEngine:
             with clock.stage("fuse"):
                 lists[kind] = retriever.fuse(query, found[kind])
         wanted = {kind: lists[kind] for kind in KINDS if kind in kinds and kind in lists}
-        if self._ranking.reranker is not None:
-            with clock.stage("rerank"):
-                wanted = {kind: self._rerank(query, hits) for kind, hits in wanted.items()}
         with clock.stage("fuse"):
             merged = merge_kinds(wanted, self._weights(query, wanted), constant=self._ranking.fusion.constant)
+        if self._ranking.reranker is not None:
+            with clock.stage("rerank"):
+                merged = rerank_head(self._ranking.reranker, query, merged, self._ranking.rerank)
         return SearchResult(tuple(merged[:k]), clock.seconds)
 
     def channel_only(self, query: Query, names: Sequence[str], *, k: int, kinds: Sequence[Kind]) -> list[Hit]:
@@ -116,10 +116,6 @@ class SearchEngine:
                 known = [hit for hits in pages.values() for hit in hits]
                 return {FIGURE: lifted_pages(self._store, figures[name], known)}
         return {}
-
-    def _rerank(self, query: Query, hits: Sequence[Hit]) -> list[Hit]:
-        assert self._ranking.reranker is not None
-        return rerank_head(self._ranking.reranker, query, hits, self._ranking.rerank)
 
 
 class JudgedSearch:

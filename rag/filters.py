@@ -5,10 +5,11 @@ from __future__ import annotations
 from rag.types import CaseLocator, FactLocator, Passage
 
 FILTER_FIELDS: tuple[str, ...] = (
+    "id",
     "document", "page", "record", "patient", "study", "head", "relation", "tail", "polarity",
     "domain", "modality", "source", "license", "view",
 )  # fmt: skip
-"""Fields of the locator first, then those of `Passage.meta`."""
+"""The passage's id, which stores need no index for; then fields of the locator, then those of `Passage.meta`."""
 
 
 def filter_values(passage: Passage) -> dict[str, str]:

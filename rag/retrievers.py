@@ -5,13 +5,15 @@ A channel is one named vector of one kind together with the encoder that made it
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from rag.fusion import by_score, reciprocal_rank_fusion, standard_score_fusion
 from rag.page_ranking import FIGURE, PageOptions, rank_pages
 from rag.protocols import Encoder, Store
 from rag.types import ChannelScore, Hit, Kind, Query, Vector, VectorSpec
+
+LATE = "late"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +35,14 @@ class FusionOptions:
     """How lists are fused.
 
     depth: candidates per channel. constant: that of reciprocal rank fusion between kinds. weights: by
-    "kind.channel", 1 when not named. pages: the lifts of page ranking.
+    "kind.channel", 1 when not named. candidates: the first hits of each other channel that late interaction reads.
+    pages: the lifts of page ranking.
     """
 
     depth: int = 100
     constant: float = 20.0
     weights: Mapping[str, float] = field(default_factory=dict)
+    candidates: int = 80
     pages: PageOptions = field(default_factory=PageOptions)
 
     def of(self, kind: Kind) -> dict[str, float]:
@@ -72,12 +76,24 @@ class KindRetriever:
         return self._channels[0].kind
 
     def lists(self, query: Query, vectors: Mapping[str, Vector], depth: int) -> dict[str, list[Hit]]:
-        """The ranked list of each channel that can read the query, before fusion."""
-        return {
-            channel.name: self._store.search(self.kind, channel.name, vectors[channel.name], depth, query.filters)
-            for channel in self._channels
-            if channel.name in vectors
-        }
+        """The ranked list of each channel that can read the query, before fusion.
+
+        Late interaction compares every word with every word of a passage, so it only reads what the other channels
+        found first (Khattab and Zaharia, 2020, call it re-ranking); alone, it reads everything.
+        """
+        usable = [channel for channel in self._channels if channel.name in vectors]
+        usable.sort(key=lambda channel: channel.name == LATE)
+        found: dict[str, list[Hit]] = {}
+        for channel in usable:
+            filters = query.filters
+            if channel.name == LATE and any(found.values()) and "id" not in filters:
+                filters = {**filters, "id": self._candidates(found.values())}
+            found[channel.name] = self._store.search(self.kind, channel.name, vectors[channel.name], depth, filters)
+        return found
+
+    def _candidates(self, lists: Iterable[Sequence[Hit]]) -> tuple[str, ...]:
+        n = self._options.candidates
+        return tuple(dict.fromkeys(hit.passage.id for hits in lists for hit in hits[:n]))
 
     def retrieve(self, query: Query, k: int) -> list[Hit]:
         """The k best passages of this kind by fused rank."""

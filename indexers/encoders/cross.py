@@ -31,8 +31,8 @@ class CrossOptions:
     scored and the best counts. `context` puts the passage's headings above each.
     """
 
-    window_words: int = 120
-    stride_words: int = 80
+    window_words: int = 80
+    stride_words: int = 50
     windows: int = 1
     context: bool = True
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import qdrant_edge as engine
 
+from indexers.stores.checks import is_uuid
 from indexers.stores.folder import in_use
 from indexers.stores.payload import LAYOUT_FIELD, PassageCodec
 from indexers.stores.ties import Scored
@@ -107,14 +108,16 @@ def engine_vector(vector: Vector, form: VectorForm) -> engine.SparseVector | lis
 
 
 def engine_filter(filters: Mapping[str, tuple[str, ...]]) -> engine.Filter | None:
-    """A condition per field: one of the accepted values."""
+    """A condition per field: one of the accepted values. The field "id" accepts passages by id."""
     if not filters:
         return None
-    return engine.Filter(
-        must=[
-            engine.FieldCondition(key=field, match=engine.MatchAny(list(values))) for field, values in filters.items()
-        ]
-    )
+    conditions: list[engine.ConditionType] = [
+        engine.HasIdCondition({value for value in values if is_uuid(value)})
+        if field == "id"
+        else engine.FieldCondition(key=field, match=engine.MatchAny(list(values)))
+        for field, values in filters.items()
+    ]
+    return engine.Filter(must=conditions)
 
 
 def nearest(shard: engine.EdgeShard, query: engine.Query, condition: engine.Filter | None, limit: int) -> list[Scored]:

@@ -80,7 +80,7 @@ class MemoryStore:
 
 
 def _matches(passage: Passage, filters: Mapping[str, tuple[str, ...]]) -> bool:
-    values = filter_values(passage)
+    values = {"id": passage.id, **filter_values(passage)}
     return all(values.get(field) in accepted for field, accepted in filters.items())
 
 

@@ -226,9 +226,10 @@ def _vector(vector: Vector, form: VectorForm) -> Any:  # noqa: ANN401 - the clie
 def _filter(filters: Mapping[str, tuple[str, ...]]) -> models.Filter | None:
     if not filters:
         return None
-    return models.Filter(
-        must=[
-            models.FieldCondition(key=field, match=models.MatchAny(any=list(values)))
-            for field, values in filters.items()
-        ]
-    )
+    conditions: list[models.Condition] = [
+        models.HasIdCondition(has_id=[value for value in values if is_uuid(value)])
+        if field == "id"
+        else models.FieldCondition(key=field, match=models.MatchAny(any=list(values)))
+        for field, values in filters.items()
+    ]
+    return models.Filter(must=conditions)

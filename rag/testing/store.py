@@ -125,6 +125,9 @@ class StoreContract:
         assert ids(page=("2", "5")) == numbers(1, 4)
         assert ids(domain=("liver",)) == []
         assert ids(domain=()) == []
+        assert ids(id=tuple(numbers(0, 3))) == numbers(0, 3)
+        assert ids(id=tuple(numbers(0, 3)), document=("b",)) == numbers(3)
+        assert ids(id=("no such id",)) == []
         assert ids(patient=("p1",)) == []
 
     @pytest.mark.parametrize(

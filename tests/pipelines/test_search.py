@@ -111,3 +111,24 @@ def test_single_channels_can_be_judged_alone(store, channels):
 def test_two_runs_give_the_same_hits(store, channels):
     first, second = (engine(store, channels).search(Query(text="lined by epithelium"), k=5) for _ in range(2))
     assert first.hits == second.hits
+
+
+def test_late_interaction_reads_what_other_channels_found_first(store, channels):
+    asked = []
+
+    class Watched(MemoryStore):
+        def search(self, kind, channel, vector, k, filters):
+            asked.append((channel, filters.get("id")))
+            return super().search(kind, channel, vector, k, filters)
+
+    late = HashEncoder("late", form="multi", dim=64)
+    both = [Channel("page", late.spec, late), channels[0]]
+    watched = Watched({"page": tuple(channel.spec for channel in both)})
+    for number in TEXTS:
+        vectors = {channel.name: channel.encoder.encode_passages([page(number)])[0] for channel in both}
+        watched.upsert([Point(page(number), vectors)])
+    search = SearchEngine(watched, both, Ranking(FusionOptions(candidates=1), RuleRouter()))
+    result = search.search(Query(text="goblet cells secrete mucus"), k=3, kinds=("page",))
+    assert [channel for channel, _ in asked] == ["dense", "late"]
+    assert asked[1][1] == (page(2).id,)
+    assert len(result.hits) == 3
