@@ -50,6 +50,7 @@ class DenseTextEncoder:
         self._text = OnnxText(model)
         self._options = options
         self._spec = VectorSpec(channel, options.form, DIM)
+        self._latest: tuple[str, Matrix | None] = ("", None)
 
     @property
     def spec(self) -> VectorSpec:
@@ -75,10 +76,15 @@ class DenseTextEncoder:
 
     def encode_queries(self, queries: Sequence[Query]) -> list[Vector | None]:
         # One at a time, so that a query's vector never depends on the queries asked with it.
-        return [
-            self.rows([self._options.query_prefix + query.text.strip()]) if query.text.strip() else None
-            for query in queries
-        ]
+        return [self._query(query.text.strip()) if query.text.strip() else None for query in queries]
+
+    def _query(self, text: str) -> Matrix:
+        # Several channels ask this encoder for the same query, one after the other.
+        known, rows = self._latest
+        if known != text or rows is None:
+            rows = self.rows([self._options.query_prefix + text])
+            self._latest = (text, rows)
+        return rows
 
     def _texts(self, passage: Passage) -> list[str]:
         if self._options.form == "multi":

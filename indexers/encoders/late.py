@@ -25,6 +25,9 @@ from rag.types import Matrix, Passage, Query, Vector, VectorSpec
 
 STATE_DIM = 384
 
+MOST_QUERY_ROWS = 64
+"""Words of a query that are compared, the first ones; the time of a search grows with them. ColBERT itself reads 32."""
+
 Spans = npt.NDArray[np.int64]
 
 
@@ -107,7 +110,7 @@ class LateTextEncoder:
         if not kept:
             return None
         [(_, states)] = self._text.forward([encoding])
-        return self._rows(states[kept])
+        return self._rows(states[kept[:MOST_QUERY_ROWS]])
 
     def _states(self, passages: Sequence[Passage]) -> list[Matrix | None]:
         cut = [self._windows(passage) for passage in passages]
