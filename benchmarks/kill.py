@@ -70,7 +70,8 @@ def break_and_resume(folder: Path, sources: list[str], wanted: int, seconds: flo
             command(folder, sources), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
         )
         try:
-            child.wait(timeout=rng.uniform(0.5, max(3.0, 8 * seconds / wanted)))
+            # Two seconds go by before the first unit; then a run should do about one part in `wanted` of the work.
+            child.wait(timeout=rng.uniform(0.5, 4.0 + 2 * seconds / wanted))
         except subprocess.TimeoutExpired:
             os.killpg(child.pid, signal.SIGKILL)
             child.wait()
