@@ -174,8 +174,16 @@ def _encode_together(passages: Sequence[Passage], channels: Sequence[Channel]) -
 
 
 def _storable(channel: Channel, vector: Vector) -> Vector:
-    """The vector, if the engine can hold it: a page of far too many words is skipped, it must not end the build."""
-    if not isinstance(vector, SparseVector) and vector.size > MULTI_LIMIT:
+    """The vector as this kind stores it, if the engine can hold it.
+
+    A kind with one row per passage (facts) keeps the first window of a long text; BM25 reads all of it. A page of far
+    too many words is skipped: it must not end the build.
+    """
+    if isinstance(vector, SparseVector):
+        return vector
+    if channel.spec.form == "dense":
+        return vector[:1]
+    if vector.size > MULTI_LIMIT:
         raise SourceError(
             f"its {channel.name} vector has {vector.size:,} numbers; Qdrant holds {MULTI_LIMIT:,}; split the page",
             stage="encode",

@@ -144,3 +144,14 @@ def test_a_failing_store_ends_the_build_and_loses_nothing(journal):
     again.run([Source(BOOK, ScriptedParser(units(60)))])
     assert len(journal.done(BOOK)) == 60
     assert again.clock.units == 60 - len(marked)
+
+
+def test_a_long_fact_keeps_its_first_window(journal):
+    class TwoWindows(HashEncoder):
+        def encode_passages(self, passages):
+            return [np.concatenate([rows, -rows]) for rows in super().encode_passages(passages)]
+
+    made, store = builder(journal, encoder=TwoWindows("dense", 16))
+    made.run([Source(BOOK, ScriptedParser(units(1)))])
+    [query] = HashEncoder("dense", 16).encode_passages([page(1)])
+    assert store.search("page", "dense", query, 1, {})[0].score == pytest.approx(1.0)
