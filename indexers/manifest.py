@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from indexers.switching import finish_switch
 from rag.errors import IndexMismatch, LibraryNotFound, StoreError
 from rag.fingerprint import digest
 
@@ -27,6 +28,15 @@ class ChannelEntry:
     dim: int
     storage: str
     encoder: str
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One thing in which two libraries differ, with both values in words."""
+
+    field: str
+    stored: str
+    wanted: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,25 +60,47 @@ class Manifest:
 
     def require(self, wanted: Manifest) -> None:
         """Raise IndexMismatch, naming both values, unless `wanted` would make the same index."""
-        if self.schema != wanted.schema:
-            raise IndexMismatch("schema", stored=self.schema, wanted=wanted.schema)
-        if self.sources != wanted.sources:
-            raise IndexMismatch("source reading", stored=self.sources, wanted=wanted.sources)
+        for found in self.differences(wanted):
+            raise IndexMismatch(found.field, stored=found.stored, wanted=found.wanted)
+
+    def differences(self, wanted: Manifest) -> list[Difference]:
+        """Everything in which `wanted` would make another index; nothing when the fingerprints are equal."""
+        found = [
+            Difference("schema", str(self.schema), str(wanted.schema)),
+            Difference("source reading", self.sources, wanted.sources),
+        ]
         stored = {(entry.kind, entry.name): entry for entry in self.channels}
         asked = {(entry.kind, entry.name): entry for entry in wanted.channels}
         for key in sorted(stored.keys() | asked.keys()):
-            mine, theirs = stored.get(key), asked.get(key)
-            if mine is None or theirs is None:
-                raise IndexMismatch(f"channel {'.'.join(key)}", stored=_words(mine), wanted=_words(theirs))
-            for name in ("form", "dim", "storage", "encoder"):
-                if getattr(mine, name) != getattr(theirs, name):
-                    raise IndexMismatch(
-                        f"{'.'.join(key)} {name}", stored=getattr(mine, name), wanted=getattr(theirs, name)
-                    )
+            found += _entry_differences(".".join(key), stored.get(key), asked.get(key))
+        return [difference for difference in found if difference.stored != difference.wanted]
+
+    def changed_settings(self, wanted: Manifest) -> list[Difference]:
+        """The settings that differ, by dotted key: why fingerprints do. Where vectors live is no such reason."""
+        mine, theirs = dict(_flat(self.settings)), dict(_flat(wanted.settings))
+        keys = sorted(key for key in mine.keys() | theirs.keys() if not key.startswith("store."))
+        pairs = [Difference(key, str(mine.get(key, "absent")), str(theirs.get(key, "absent"))) for key in keys]
+        return [pair for pair in pairs if pair.stored != pair.wanted]
+
+
+def _entry_differences(channel: str, mine: ChannelEntry | None, theirs: ChannelEntry | None) -> list[Difference]:
+    if mine is None or theirs is None:
+        return [Difference(f"channel {channel}", _words(mine), _words(theirs))]
+    fields = ("form", "dim", "storage", "encoder")
+    return [Difference(f"{channel} {name}", str(getattr(mine, name)), str(getattr(theirs, name))) for name in fields]
 
 
 def _words(entry: ChannelEntry | None) -> str:
     return "absent" if entry is None else entry.encoder
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            # Settings come back from JSON with lists where the wanted ones may hold tuples.
+            yield f"{prefix}{key}", list(value) if isinstance(value, tuple) else value
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
@@ -78,15 +110,23 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """The manifest of a library folder. Raises LibraryNotFound or StoreError."""
-    path = folder / FILE
-    if not path.is_file():
+    """The manifest of a library folder, after ending a switch of libraries that was cut short.
+
+    Raises LibraryNotFound or StoreError.
+    """
+    finish_switch(folder)
+    if not (folder / FILE).is_file():
         raise LibraryNotFound(folder)
+    return load_manifest(folder / FILE)
+
+
+def load_manifest(path: Path) -> Manifest:
+    """The manifest in a file. Raises StoreError when it cannot be read."""
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
         channels = tuple(ChannelEntry(**entry) for entry in data["channels"])
         return Manifest(data["preset"], channels, data["sources"], data["schema"], data.get("settings", {}))
-    except (ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise StoreError(f"the manifest {path} cannot be read ({error}); rebuild the library with --fresh") from error
 
 

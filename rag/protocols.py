@@ -16,8 +16,10 @@ from rag.types import (
     Evidence,
     Hit,
     Kind,
+    Matrix,
     Passage,
     Point,
+    Prefetch,
     Query,
     Unit,
     Vector,
@@ -63,6 +65,19 @@ class Encoder(Protocol):
 
 
 @runtime_checkable
+class Localizer(Protocol):
+    """Knows where on a page the rows of an encoder's multivector were read from: what similarity maps are made of."""
+
+    def row_boxes(self, passage: Passage) -> Matrix:
+        """One box per row of the passage's vector, shape (n_rows, 4).
+
+        x0, y0, x1, y1 are fractions of the page's width and height, in [0, 1] from the top left corner; NaN for a row
+        that stands for no place (a prompt's token).
+        """
+        ...
+
+
+@runtime_checkable
 class Store(Protocol):
     """Keeps points, one collection per passage kind. Raises StoreError when the engine fails.
 
@@ -77,11 +92,18 @@ class Store(Protocol):
         ...
 
     def search(
-        self, kind: Kind, channel: str, vector: Vector, k: int, filters: Mapping[str, tuple[str, ...]]
+        self,
+        kind: Kind,
+        channel: str,
+        vector: Vector,
+        k: int,
+        filters: Mapping[str, tuple[str, ...]],
+        prefetch: Prefetch | None = None,
     ) -> list[Hit]:
         """The k best passages of one channel, best first, ties by id ascending; layouts are left out.
 
-        Each hit notes its rank and score under the channel's name.
+        Each hit notes its rank and score under the channel's name. With `prefetch` only the first stage's passages
+        are scored, inside the engine; scores are those of the exact search. Filters hold for both stages.
 
         dense: dot product. multi: MaxSim, summed over query rows. sparse: IDF-weighted dot product.
         """
@@ -89,6 +111,10 @@ class Store(Protocol):
 
     def get(self, ids: Sequence[str]) -> list[Passage]:
         """The passages with these ids, whole, in the order asked for; unknown ids are left out."""
+        ...
+
+    def points(self, ids: Sequence[str]) -> list[Point]:
+        """As `get`, with every vector as it is stored (of a quantised channel, the numbers kept for rescoring)."""
         ...
 
     def ids(self, kind: Kind) -> Iterator[str]:

@@ -7,27 +7,41 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Literal
 
 from rag.fusion import by_score, reciprocal_rank_fusion, standard_score_fusion
 from rag.page_ranking import FIGURE, PageOptions, rank_pages
 from rag.protocols import Encoder, Store
-from rag.types import ChannelScore, Hit, Kind, Query, Vector, VectorSpec
+from rag.types import ChannelScore, Hit, Kind, Prefetch, Query, Vector, VectorSpec
+from rag.unions import UnionOptions, hybrid_union
 
-LATE = "late"
+LATE, VISUAL = "late", "visual"
+Union = Literal["none", "plain", "filled"]
 
 
 @dataclass(frozen=True, slots=True)
 class Channel:
-    """One searchable channel of one passage kind. Encoders are shared: a query is encoded once for all kinds."""
+    """One searchable channel of one passage kind. Encoders are shared: a query is encoded once for all kinds.
+
+    `coarse` is a channel of a few pooled rows that the encoder makes along with it: the first stage of its search,
+    which keeps the `prefetch.depth` best passages.
+    """
 
     kind: Kind
     spec: VectorSpec
     encoder: Encoder
+    coarse: VectorSpec | None = None
+    prefetch: Prefetch | None = None
 
     @property
     def name(self) -> str:
         """The channel's name within its kind."""
         return self.spec.name
+
+    @property
+    def specs(self) -> tuple[VectorSpec, ...]:
+        """What a store keeps for this channel: its vectors, and the pooled ones of a first stage."""
+        return (self.spec,) if self.coarse is None else (self.spec, self.coarse)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,13 +50,15 @@ class FusionOptions:
 
     depth: candidates per channel. constant: that of reciprocal rank fusion between kinds. weights: by
     "kind.channel", 1 when not named. candidates: the first hits of each other channel that late interaction reads.
-    pages: the lifts of page ranking.
+    union: pages found by their image and pages found by their text meet as a union of two cut lists (ViDoRAG), plain or
+    filled up, instead of by their scores. pages: the lifts of page ranking.
     """
 
     depth: int = 100
     constant: float = 20.0
     weights: Mapping[str, float] = field(default_factory=dict)
     candidates: int = 80
+    union: Union = "none"
     pages: PageOptions = field(default_factory=PageOptions)
 
     def of(self, kind: Kind) -> dict[str, float]:
@@ -85,10 +101,12 @@ class KindRetriever:
         usable.sort(key=lambda channel: channel.name == LATE)
         found: dict[str, list[Hit]] = {}
         for channel in usable:
-            filters = query.filters
+            filters, prefetch = query.filters, channel.prefetch
             if channel.name == LATE and any(found.values()) and "id" not in filters:
-                filters = {**filters, "id": self._candidates(found.values())}
-            found[channel.name] = self._store.search(self.kind, channel.name, vectors[channel.name], depth, filters)
+                filters, prefetch = {**filters, "id": self._candidates(found.values())}, None
+            found[channel.name] = self._store.search(
+                self.kind, channel.name, vectors[channel.name], depth, filters, prefetch
+            )
         return found
 
     def _candidates(self, lists: Iterable[Sequence[Hit]]) -> tuple[str, ...]:
@@ -105,6 +123,10 @@ class KindRetriever:
         """One ranking of the channels' lists: pages by `rank_pages`, other kinds by their standard scores."""
         weights = self._options.of(self.kind)
         if self.kind == "page":
+            text = {name: hits for name, hits in lists.items() if name != VISUAL}
+            if self._options.union != "none" and VISUAL in lists and text:
+                by_text = rank_pages(query, text, weights, self._options.pages)
+                return hybrid_union(lists[VISUAL], by_text, UnionOptions(fill=self._options.union == "filled"))
             return rank_pages(query, lists, weights, self._options.pages)
         return standard_score_fusion(lists, weights)
 

@@ -33,8 +33,8 @@ from rag.passages import (
 __all__ = [
     "KINDS", "Answer", "Box", "CaseLocator", "ChannelScore", "Citation", "Claim", "Document", "Draft", "DraftClaim",
     "Dropped", "Evidence", "FactLocator", "Hit", "Kind", "Layout", "Locator", "Matrix", "PageLocator", "Passage",
-    "Point", "Polarity", "Query", "Skipped", "SourceKind", "SparseVector", "Unit", "Vector", "VectorForm",
-    "VectorSpec",
+    "Point", "Polarity", "Prefetch", "Query", "Skipped", "SourceKind", "SparseVector", "Storage", "Unit", "Vector",
+    "VectorForm", "VectorSpec",
 ]  # fmt: skip
 
 Matrix = npt.NDArray[np.float32]
@@ -98,6 +98,9 @@ Vector = Matrix | SparseVector
 
 VectorForm = Literal["dense", "multi", "sparse"]
 
+Storage = Literal["f32", "f16", "int8", "turbo8", "turbo4", "binary"]
+"""How a store keeps the numbers of a vector: 32 or 16 bits, or quantised to 8, 4 or 1 bits and rescored."""
+
 
 @dataclass(frozen=True, slots=True)
 class VectorSpec:
@@ -105,12 +108,28 @@ class VectorSpec:
 
     dense: one row, compared by dot product. multi: several rows, compared by MaxSim. sparse: term weights, the
     store multiplies the query's by their inverse document frequency. Rows are unit length, so dot product is cosine.
+    `graph`: a large collection may be searched through an approximate nearest-neighbour graph (HNSW) on this channel;
+    meant for the few pooled rows of a first stage, never for full multivectors.
     """
 
     name: str
     form: VectorForm
     dim: int = 0
-    storage: Literal["f32", "f16"] = "f32"
+    storage: Storage = "f32"
+    graph: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Prefetch:
+    """The first stage of a two-stage search: only the `depth` best passages by another channel are scored.
+
+    The same query vector is used; that channel has the same dimensions. It may be searched approximately. `before` is a
+    stage before this one, with still fewer rows per passage, for large collections.
+    """
+
+    channel: str
+    depth: int
+    before: Prefetch | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import IO
 
@@ -12,9 +11,7 @@ import qdrant_edge as engine
 from indexers.stores.checks import (
     Specs,
     batches,
-    channel_spec,
     check_uuid,
-    checked_query,
     is_uuid,
     point_bytes,
     points_by_kind,
@@ -25,22 +22,26 @@ from indexers.stores.edge_engine import (
     engine_errors,
     engine_filter,
     engine_point,
-    engine_vector,
+    engine_search,
     index_new_fields,
-    nearest,
+    shard_config,
     stored_passage,
+    stored_vectors,
 )
 from indexers.stores.folder import Catalogue, check_whole, locked
-from indexers.stores.payload import PassageCodec, checked_filters
+from indexers.stores.payload import PassageCodec
+from indexers.stores.searches import Request, in_order, ranked_hits
 from indexers.stores.ties import best
 from rag.errors import StoreError
-from rag.types import ChannelScore, Hit, Kind, Passage, Point, SparseVector, Vector, VectorSpec
+from rag.types import Hit, Kind, Passage, Point, Prefetch, Vector, VectorSpec
 
 PAGE = 4096
 DELETE_PAGE = 256
 BATCH_BYTES = 8 << 20
 MOST_READ = 20_000
 """Passages kept decoded for later searches: some 60 MB of text at a book page each."""
+GRAPH_POINTS = 5000
+"""Fewer passages than this are scanned: that takes milliseconds, misses nothing, and needs no minutes of building."""
 FLUSH_BYTES = 64 << 20
 """After so many bytes the log is worked into the segments, which bounds what a load after a crash repeats."""
 
@@ -91,22 +92,22 @@ class EdgeStore:
                 self._write(kind, shard, batch)
 
     def search(
-        self, kind: Kind, channel: str, vector: Vector, k: int, filters: Mapping[str, tuple[str, ...]]
+        self,
+        kind: Kind,
+        channel: str,
+        vector: Vector,
+        k: int,
+        filters: Mapping[str, tuple[str, ...]],
+        prefetch: Prefetch | None = None,
     ) -> list[Hit]:
-        spec = channel_spec(self._specs, kind, channel)
-        query = checked_query(spec, vector)
-        accepted = checked_filters(filters)
+        plan = Request(kind, channel, vector, k, filters, prefetch).plan(self._specs)
         shard = self._shard(kind)
-        if shard is None or k <= 0 or accepted is None or (isinstance(query, SparseVector) and not query.indices):
+        if shard is None or plan is None:
             return []
         with engine_errors(self._folder / kind, "search"):
-            wanted = engine.Query.Nearest(engine_vector(query, spec.form), using=channel)
-            found = best(partial(nearest, shard, wanted, engine_filter(accepted)), k)
+            found = best(engine_search(shard, plan), k)
             passages = self._passages(shard, [passage_id for _, passage_id in found])
-        return [
-            Hit(passages[passage_id], score, {channel: ChannelScore(rank, score)})
-            for rank, (score, passage_id) in enumerate(found, start=1)
-        ]
+        return ranked_hits(channel, found, passages)
 
     def _passages(self, shard: engine.EdgeShard, ids: Sequence[str]) -> dict[str, Passage]:
         """Passages without layout. Reading and decoding them takes longer than finding them, so they are kept."""
@@ -119,18 +120,26 @@ class EdgeStore:
         return {passage_id: self._read[passage_id] for passage_id in ids}
 
     def get(self, ids: Sequence[str]) -> list[Passage]:
-        missing, found = {name for name in ids if is_uuid(name)}, dict[str, Passage]()
+        return in_order(ids, (stored_passage(record, self._codec) for _, record in self._records(ids, vectors=False)))
+
+    def points(self, ids: Sequence[str]) -> list[Point]:
+        found = {
+            str(record.id): Point(stored_passage(record, self._codec), stored_vectors(record, self._specs[kind]))
+            for kind, record in self._records(ids, vectors=True)
+        }
+        return [found[name] for name in ids if name in found]
+
+    def _records(self, ids: Sequence[str], *, vectors: bool) -> Iterator[tuple[Kind, engine.Record]]:
+        """The records with these ids, in no order."""
+        missing = {name for name in ids if is_uuid(name)}
         # Kinds already loaded come first: looking up what a search returned then loads no other shard.
         for kind in sorted(self._catalogue.kinds, key=lambda kind: kind not in self._shards):
-            if not missing:
-                break
-            shard = self._shard(kind)
+            shard = self._shard(kind) if missing else None
             if shard is not None:
                 with engine_errors(self._folder / kind, "read"):
-                    records = shard.retrieve(sorted(missing), True, False)
-                found |= {str(record.id): stored_passage(record, self._codec) for record in records}
-                missing -= found.keys()
-        return [found[name] for name in ids if name in found]
+                    records = shard.retrieve(sorted(missing), True, vectors)
+                missing -= {str(record.id) for record in records}
+                yield from ((kind, record) for record in records)
 
     def ids(self, kind: Kind) -> Iterator[str]:
         shard = self._shard(kind)
@@ -173,8 +182,9 @@ class EdgeStore:
 
     def optimize(self) -> None:
         # A kind that was not used since the store was opened has nothing to compact; loading it would cost seconds.
-        for kind, shard in self._shards.items():
+        for kind in self._shards:
             with engine_errors(self._folder / kind, "optimise"):
+                shard = self._configured(kind)
                 shard.optimize()
                 shard.flush()
             self._unflushed.pop(kind, None)
@@ -189,6 +199,16 @@ class EdgeStore:
                     shard.close()
         finally:
             self._lock.close()
+
+    def _configured(self, kind: Kind) -> engine.EdgeShard:
+        """The shard, set to build graphs if it is large enough to gain by them and not to if it is not."""
+        shard, specs = self._shards[kind], self._specs[kind]
+        if any(spec.graph for spec in specs):
+            graph = int(shard.count(engine.CountRequest(exact=True))) >= GRAPH_POINTS
+            shard.flush()
+            shard.close()
+            self._shards[kind] = engine.EdgeShard.load(str(self._folder / kind), shard_config(specs, graph=graph))
+        return self._shards[kind]
 
     def _write(self, kind: Kind, shard: engine.EdgeShard, batch: list[Point]) -> None:
         forms = {spec.name: spec.form for spec in self._specs[kind]}

@@ -2,24 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import qdrant_edge as engine
 
 from indexers.stores.checks import is_uuid
 from indexers.stores.folder import in_use
 from indexers.stores.payload import LAYOUT_FIELD, PassageCodec
+from indexers.stores.searches import Plan
 from indexers.stores.ties import Scored
 from rag.errors import StoreError
 from rag.filters import FILTER_FIELDS
-from rag.types import Passage, Point, SparseVector, Vector, VectorForm, VectorSpec
+from rag.types import Passage, Point, SparseVector, Storage, Vector, VectorForm, VectorSpec
 
 NEVER_KB = 1_000_000_000
 """A segment size in kilobytes that no library reaches: 1 TB."""
 WITHOUT_LAYOUT = engine.PayloadSelector.Exclude([LAYOUT_FIELD])
-_DATATYPES = {"f32": engine.VectorStorageDatatype.Float32, "f16": engine.VectorStorageDatatype.Float16}
+GRAPH_EDGES, GRAPH_EF = 16, 128
+"""Edges per node of a graph, and candidates kept while it is built and, at the least, while it is searched."""
+_STORED: Mapping[Storage, tuple[engine.VectorStorageDatatype, engine.QuantizationConfigType | None]] = {
+    "f32": (engine.VectorStorageDatatype.Float32, None),
+    "f16": (engine.VectorStorageDatatype.Float16, None),
+    "turbo8": (engine.VectorStorageDatatype.Turbo8, None),
+    "turbo4": (engine.VectorStorageDatatype.Turbo4, None),  # type: ignore[attr-defined] # missing in the stub alone
+    "int8": (engine.VectorStorageDatatype.Float16, engine.ScalarQuantizationConfig(engine.ScalarType.Int8)),
+    "binary": (engine.VectorStorageDatatype.Turbo8, engine.BinaryQuantizationConfig()),
+}
+"""The numbers kept of each storage type, and the codes beside them that a first stage reads: see decision 0008."""
 
 
 @contextmanager
@@ -45,14 +58,15 @@ def _message(folder: Path, action: str, detail: str) -> str:
     )
 
 
-def shard_config(specs: Sequence[VectorSpec]) -> engine.EdgeConfig:
-    """The engine's configuration for the channels of one kind.
+def shard_config(specs: Sequence[VectorSpec], *, graph: bool = False) -> engine.EdgeConfig:
+    """The engine's configuration for the channels of one kind; with `graph`, optimising builds the graphs they ask for.
 
-    No vector graph (HNSW) is ever built: exact search over some hundred thousand vectors takes milliseconds, and a
-    graph would make results approximate. Optimising merges everything into one segment and drops deleted points.
+    Optimising merges everything into one segment and drops deleted points. Without a graph and without int8 codes it
+    builds nothing else: exact search over some hundred thousand single vectors takes milliseconds.
     """
+    builds = any(spec.storage == "int8" or (graph and spec.graph) for spec in specs)
     return engine.EdgeConfig(
-        vectors={spec.name: _array_params(spec) for spec in specs if spec.form != "sparse"},
+        vectors={spec.name: _array_params(spec, graph=graph) for spec in specs if spec.form != "sparse"},
         sparse_vectors={
             spec.name: engine.EdgeSparseVectorParams(modifier=engine.Modifier.Idf)
             for spec in specs
@@ -63,15 +77,23 @@ def shard_config(specs: Sequence[VectorSpec]) -> engine.EdgeConfig:
             vacuum_min_vector_number=1,
             default_segment_number=1,
             max_segment_size=NEVER_KB,
-            indexing_threshold=NEVER_KB,
+            indexing_threshold=1 if builds else NEVER_KB,
         ),
     )
 
 
-def _array_params(spec: VectorSpec) -> engine.EdgeVectorParams:
-    multi = engine.MultiVectorConfig(engine.MultiVectorComparator.MaxSim) if spec.form == "multi" else None
+def _array_params(spec: VectorSpec, *, graph: bool) -> engine.EdgeVectorParams:
+    datatype, codes = _STORED[spec.storage]
     return engine.EdgeVectorParams(
-        size=spec.dim, distance=engine.Distance.Dot, datatype=_DATATYPES[spec.storage], multivector_config=multi
+        size=spec.dim,
+        distance=engine.Distance.Dot,
+        datatype=datatype,
+        multivector_config=engine.MultiVectorConfig(engine.MultiVectorComparator.MaxSim)
+        if spec.form == "multi"
+        else None,
+        quantization_config=codes,
+        # m = 0: no graph. The threshold below which the engine scans instead of walking the graph is left to us.
+        hnsw_config=engine.HnswIndexConfig(GRAPH_EDGES if graph and spec.graph else 0, GRAPH_EF, full_scan_threshold=1),
     )
 
 
@@ -99,6 +121,18 @@ def stored_passage(record: engine.Record, codec: PassageCodec) -> Passage:
     return codec.decode(str(record.id), record.payload or {})
 
 
+def stored_vectors(record: engine.Record, specs: Sequence[VectorSpec]) -> dict[str, Vector]:
+    """The vectors of a point as the engine returned it, by channel; those it has."""
+    stored: Any = record.vector or {}
+    return {spec.name: _array(stored[spec.name], spec.form) for spec in specs if spec.name in stored}
+
+
+def _array(vector: Any, form: VectorForm) -> Vector:  # noqa: ANN401 - a union of the engine's types
+    if form == "sparse":
+        return SparseVector(tuple(vector.indices), tuple(vector.values))
+    return np.asarray(vector, np.float32).reshape(-1, np.shape(vector)[-1])
+
+
 def engine_vector(vector: Vector, form: VectorForm) -> engine.SparseVector | list[float] | list[list[float]]:
     """A vector as the engine takes it; lists, because it reads them faster than arrays."""
     if isinstance(vector, SparseVector):
@@ -120,13 +154,38 @@ def engine_filter(filters: Mapping[str, tuple[str, ...]]) -> engine.Filter | Non
     return engine.Filter(must=conditions)
 
 
-def nearest(shard: engine.EdgeShard, query: engine.Query, condition: engine.Filter | None, limit: int) -> list[Scored]:
-    """Scores and ids of the points with the best exact scores, best first."""
-    request = engine.QueryRequest(
-        limit=limit,
-        query=query,
-        filter=condition,
-        with_payload=False,
-        params=engine.SearchParams(exact=True),
-    )
-    return [(point.score, str(point.id)) for point in shard.query(request)]
+def engine_search(shard: engine.EdgeShard, plan: Plan) -> Callable[[int], list[Scored]]:
+    """What finds so many points with the best exact scores, best first, with their ids.
+
+    A first stage may be approximate: it reads the channel's graph and its codes where it has them.
+    """
+    condition = engine_filter(plan.filters)
+    stages: list[engine.Prefetch] = []
+    for coarse, depth in plan.stages:
+        stages = [_stage(plan, (coarse, depth), condition, stages)]
+
+    def nearest(limit: int) -> list[Scored]:
+        request = engine.QueryRequest(
+            limit=limit,
+            query=_query(plan.query, plan.spec),
+            prefetches=stages,
+            filter=condition,
+            with_payload=False,
+            params=engine.SearchParams(exact=True),
+        )
+        return [(point.score, str(point.id)) for point in shard.query(request)]
+
+    return nearest
+
+
+def _stage(
+    plan: Plan, stage: tuple[VectorSpec, int], condition: engine.Filter | None, before: list[engine.Prefetch]
+) -> engine.Prefetch:
+    coarse, depth = stage
+    params = engine.SearchParams(hnsw_ef=max(depth, GRAPH_EF), exact=False)
+    query = _query(plan.query, coarse)
+    return engine.Prefetch(limit=depth, query=query, prefetches=before, params=params, filter=condition)
+
+
+def _query(vector: Vector, spec: VectorSpec) -> engine.Query:
+    return engine.Query.Nearest(engine_vector(vector, spec.form), using=spec.name)

@@ -8,7 +8,7 @@ import os
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import MISSING, asdict, fields
 from pathlib import Path
 from typing import IO, Any
 
@@ -20,6 +20,8 @@ FORMAT = 1
 _CATALOGUE, _LOCK = "store.json", "store.lock"
 _REMEDY = "restore it from a copy, or rebuild the library with `vesalius index build --fresh`"
 _Channels = list[dict[str, Any]]
+_DEFAULTS = {item.name: item.default for item in fields(VectorSpec) if item.default is not MISSING}
+"""What a catalogue written before a property existed says about it."""
 
 
 def in_use(folder: Path) -> str:
@@ -77,8 +79,9 @@ class Catalogue:
             if kind in self.kinds:
                 self._marker(kind).unlink(missing_ok=True)
                 wanted = _channels(specs.get(kind, ()))
-                if kind in specs and self.kinds[kind] != wanted:
-                    raise IndexMismatch(f"{kind} channels", stored=self.kinds[kind], wanted=wanted)
+                stored = [{**_DEFAULTS, **channel} for channel in self.kinds[kind]]
+                if kind in specs and stored != wanted:
+                    raise IndexMismatch(f"{kind} channels", stored=stored, wanted=wanted)
             elif (self._folder / kind).exists() and not self._marker(kind).exists():
                 raise StoreError(f"{self._folder / kind} holds a shard that {self._path} does not name; {_REMEDY}")
 

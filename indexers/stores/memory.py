@@ -9,10 +9,11 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
-from indexers.stores.checks import Specs, channel_spec, checked_query, points_by_kind
-from indexers.stores.payload import checked_filters
+from indexers.stores.checks import Specs, channel_spec, points_by_kind
+from indexers.stores.searches import Plan, Request, ranked_hits
+from indexers.stores.ties import Scored
 from rag.filters import filter_values
-from rag.types import ChannelScore, Hit, Kind, Matrix, Passage, Point, SparseVector, Vector, VectorSpec
+from rag.types import Hit, Kind, Matrix, Passage, Point, Prefetch, SparseVector, Vector, VectorSpec
 
 Scores = npt.NDArray[np.float32]
 
@@ -37,29 +38,54 @@ class MemoryStore:
             self._points[kind].update((point.passage.id, point) for point in group)
 
     def search(
-        self, kind: Kind, channel: str, vector: Vector, k: int, filters: Mapping[str, tuple[str, ...]]
+        self,
+        kind: Kind,
+        channel: str,
+        vector: Vector,
+        k: int,
+        filters: Mapping[str, tuple[str, ...]],
+        prefetch: Prefetch | None = None,
     ) -> list[Hit]:
-        spec = channel_spec(self._specs, kind, channel)
-        query = checked_query(spec, vector)
-        accepted = checked_filters(filters)
-        holders = [point for point in self._points[kind].values() if channel in point.vectors]
-        if k <= 0 or accepted is None or not holders:
+        plan = Request(kind, channel, vector, k, filters, prefetch).plan(self._specs)
+        if plan is None:
             return []
-        scores = _scores(spec, query, [point.vectors[channel] for point in holders])
+        points = self._points[kind]
+        # Stage after stage, each among what the one before kept: frequencies of terms are those of all points in all.
+        kept: set[str] | None = None
+        for coarse, depth in plan.stages:
+            kept = {name for _, name in self._ranked(plan, coarse, kept)[:depth]}
+        found = self._ranked(plan, plan.spec, kept)[:k]
+        return ranked_hits(channel, found, {name: replace(points[name].passage, layout=None) for _, name in found})
+
+    def _ranked(self, plan: Plan, spec: VectorSpec, kept: set[str] | None) -> list[Scored]:
+        """Every passage of a channel that the filters accept and that is among those kept, best first."""
+        holders = [point for point in self._points[plan.kind].values() if spec.name in point.vectors]
+        scores = _scores(spec, plan.query, [point.vectors[spec.name] for point in holders]) if holders else ()
         found = [
-            (-float(score), point.passage.id, point.passage)
+            (float(score), point.passage.id)
             for score, point in zip(scores, holders, strict=True)
-            if score > -np.inf and _matches(point.passage, accepted)
+            if score > -np.inf and _matches(point.passage, plan.filters)
         ]
-        found.sort(key=lambda item: item[:2])
-        return [
-            Hit(replace(passage, layout=None), -lost, {channel: ChannelScore(rank, -lost)})
-            for rank, (lost, _, passage) in enumerate(found[:k], start=1)
-        ]
+        found.sort(key=lambda item: (-item[0], item[1]))
+        return [item for item in found if kept is None or item[1] in kept]
 
     def get(self, ids: Sequence[str]) -> list[Passage]:
+        return [point.passage for point in self._known(ids)]
+
+    def points(self, ids: Sequence[str]) -> list[Point]:
+        return [
+            Point(point.passage, {name: self._kept(point.passage.kind, name, v) for name, v in point.vectors.items()})
+            for point in self._known(ids)
+        ]
+
+    def _known(self, ids: Sequence[str]) -> list[Point]:
         known = {passage_id: point for points in self._points.values() for passage_id, point in points.items()}
-        return [known[passage_id].passage for passage_id in ids if passage_id in known]
+        return [known[passage_id] for passage_id in ids if passage_id in known]
+
+    def _kept(self, kind: Kind, channel: str, vector: Vector) -> Vector:
+        if isinstance(vector, SparseVector):
+            return vector
+        return _stored(channel_spec(self._specs, kind, channel), vector).astype(np.float32)
 
     def ids(self, kind: Kind) -> Iterator[str]:
         yield from sorted(self._points.get(kind, {}))

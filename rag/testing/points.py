@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from rag.filters import filter_values
 from rag.types import (
     Box,
     CaseLocator,
@@ -20,14 +21,31 @@ from rag.types import (
     Passage,
     Point,
     SparseVector,
+    Storage,
     Vector,
     VectorSpec,
 )
 
 DIM = 8
+WIDE = 64
+"""Dimensions of the quantised channels: in very few, a code of some bits per number says little."""
+STORAGES: tuple[Storage, ...] = ("f32", "f16", "int8", "turbo8", "turbo4", "binary")
+TOLERANCES: Mapping[Storage, float] = {
+    "f32": 0.0, "f16": 5e-4, "int8": 5e-4, "turbo8": 0.01, "turbo4": 0.12, "binary": 0.01,
+}  # fmt: skip
+"""How far a number of a unit row in WIDE dimensions may be from the one that was given. Of int8 and binary, those kept
+for rescoring: 16 bits and 8 bits."""
 SPECS: Mapping[Kind, tuple[VectorSpec, ...]] = {
-    "page": (VectorSpec("dense", "dense", DIM), VectorSpec("late", "multi", DIM), VectorSpec("terms", "sparse")),
-    "case": (VectorSpec("image", "dense", DIM, "f16"),),
+    "page": (
+        VectorSpec("dense", "dense", DIM),
+        VectorSpec("late", "multi", DIM),
+        VectorSpec("coarse", "multi", DIM, graph=True),
+        VectorSpec("terms", "sparse"),
+    ),
+    "case": (
+        VectorSpec("image", "dense", DIM, "f16"),
+        *(VectorSpec(storage, "multi", WIDE, storage) for storage in STORAGES),
+    ),
     "fact": (VectorSpec("dense", "dense", DIM),),
 }
 
@@ -37,9 +55,9 @@ def number_id(number: int) -> str:
     return str(uuid.UUID(int=number + 1))
 
 
-def unit_rows(rng: np.random.Generator, rows: int = 1) -> npt.NDArray[np.float32]:
-    """Random rows of unit length, shape (rows, DIM)."""
-    matrix = rng.normal(size=(rows, DIM))
+def unit_rows(rng: np.random.Generator, rows: int = 1, dim: int = DIM) -> npt.NDArray[np.float32]:
+    """Random rows of unit length, shape (rows, dim)."""
+    matrix = rng.normal(size=(rows, dim))
     unit: npt.NDArray[np.float32] = (matrix / np.linalg.norm(matrix, axis=1, keepdims=True)).astype(np.float32)
     return unit
 
@@ -56,17 +74,18 @@ def page(number: int, vectors: Mapping[str, Vector], document: str = "atlas", **
 
 
 def random_pages(rng: np.random.Generator, count: int) -> list[Point]:
-    """Pages with dense, late and sparse vectors; every fifth lacks one of the three, multivectors differ in rows."""
+    """Pages with dense, late, coarse and sparse vectors; every fifth lacks one, multivectors differ in rows."""
     points = []
     for number in range(count):
         terms = np.sort(rng.choice(60, size=rng.integers(1, 9), replace=False))
         vectors: dict[str, Vector] = {
             "dense": unit_rows(rng),
             "late": unit_rows(rng, int(rng.integers(1, 12))),
+            "coarse": unit_rows(rng, int(rng.integers(1, 4))),
             "terms": SparseVector(tuple(map(int, terms)), tuple(map(float, rng.uniform(0.2, 3.0, len(terms))))),
         }
         if number % 5 == 0:
-            del vectors[("dense", "late", "terms")[number // 5 % 3]]
+            del vectors[("dense", "late", "coarse", "terms")[number // 5 % 4]]
         book = ("anatomy", "pharmacology")[number % 2]
         points.append(page(number, vectors, book, domain=("heart", "lung", "bone")[number % 3]))
     return points
@@ -96,6 +115,20 @@ def _idf(holders: Mapping[str, Vector], term: int) -> float:
     return math.log(1 + (len(holders) - frequency + 0.5) / (frequency + 0.5))
 
 
+def accepted_ids(points: Sequence[Point], filters: Mapping[str, tuple[str, ...]]) -> set[str]:
+    """The ids of the points that every filter accepts."""
+    return {
+        point.passage.id
+        for point in points
+        if all(filter_values(point.passage).get(field) in values for field, values in filters.items())
+    }
+
+
+def ranking(scores: Mapping[str, float], accepted: set[str]) -> list[str]:
+    """The accepted ids, best score first, ties by id."""
+    return sorted(scores.keys() & accepted, key=lambda name: (-scores[name], name))
+
+
 def random_queries(rng: np.random.Generator, channel: str) -> list[Vector]:
     """Four queries for a page channel; those of late interaction differ in rows."""
     if channel == "dense":
@@ -108,10 +141,10 @@ def random_queries(rng: np.random.Generator, channel: str) -> list[Vector]:
     ]
 
 
-def case(number: int, vector: Vector, document: str = "reports") -> Point:
-    """A case passage with this image vector."""
+def case(number: int, vector: Vector, document: str = "reports", channel: str = "image") -> Point:
+    """A case passage with this vector in one channel."""
     passage = Passage(number_id(number), "case", document, f"report {number}", CaseLocator(f"r{number}"))
-    return Point(passage, {"image": vector})
+    return Point(passage, {channel: vector})
 
 
 def sample_passages(root: Path) -> list[Passage]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from rag.errors import QueryError, StoreError
-from rag.filters import filter_values
 from rag.protocols import Store
 from rag.testing.points import (
     DIM,
     SPECS,
+    accepted_ids,
     basis,
     case,
     expected_scores,
@@ -22,12 +22,13 @@ from rag.testing.points import (
     page,
     random_pages,
     random_queries,
+    ranking,
     sample_passages,
     unit_rows,
 )
+from rag.testing.store_stages import StoredVectorsContract, StoreFactory, TwoStageContract
 from rag.types import ChannelScore, Kind, Point, SparseVector, Vector
 
-StoreFactory = Callable[[], Store]
 Filters = Mapping[str, tuple[str, ...]]
 NOTHING: Filters = {}
 
@@ -42,7 +43,7 @@ def numbers(*values: int) -> list[str]:
     return [number_id(value) for value in values]
 
 
-class StoreContract:
+class StoreContract(TwoStageContract, StoredVectorsContract):
     """Run by a subclass per store.
 
     The subclass gives the fixture `make_store`: a factory over `rag.testing.points.SPECS` with root `tmp_path` that
@@ -50,16 +51,6 @@ class StoreContract:
     """
 
     persistent = False
-
-    @pytest.fixture
-    def make_store(self, tmp_path: Path) -> StoreFactory:
-        raise NotImplementedError
-
-    @pytest.fixture
-    def store(self, make_store: StoreFactory) -> Iterator[Store]:
-        store = make_store()
-        yield store
-        store.close()
 
     def test_plays_the_protocol(self, store: Store) -> None:
         assert isinstance(store, Store)
@@ -177,16 +168,10 @@ class StoreContract:
         rng = np.random.default_rng(11)
         points = random_pages(rng, 120)
         store.upsert(points)
-        accepted = {
-            point.passage.id
-            for point in points
-            if all(filter_values(point.passage).get(field) in values for field, values in filters.items())
-        }
+        accepted = accepted_ids(points, filters)
         for query in random_queries(rng, channel):
-            scores = {
-                name: value for name, value in expected_scores(points, channel, query).items() if name in accepted
-            }
-            ranked = sorted(scores, key=lambda name: (-scores[name], name))
+            scores = expected_scores(points, channel, query)
+            ranked = ranking(scores, accepted)
             for k in (1, 10, 300):
                 hits = store.search("page", channel, query, k, filters)
                 assert [hit.passage.id for hit in hits] == ranked[:k]

@@ -7,9 +7,9 @@ from indexers.stores.memory import MemoryStore
 from pipelines.search import JudgedSearch, Ranking, SearchEngine
 from rag.fingerprint import passage_id
 from rag.reranking import RerankOptions
-from rag.retrievers import Channel, FusionOptions
+from rag.retrievers import Channel, FusionOptions, KindRetriever
 from rag.routing import RuleRouter
-from rag.types import CaseLocator, Hit, PageLocator, Passage, Point, Query
+from rag.types import CaseLocator, Hit, PageLocator, Passage, Point, Prefetch, Query, VectorSpec
 
 TEXTS = {
     1: "The trachea is lined by pseudostratified ciliated columnar epithelium",
@@ -113,13 +113,46 @@ def test_two_runs_give_the_same_hits(store, channels):
     assert first.hits == second.hits
 
 
+def test_a_channel_with_pooled_rows_is_searched_in_two_stages(store, channels):
+    asked = []
+
+    class Watched(MemoryStore):
+        def search(self, kind, channel, vector, k, filters, prefetch=None):
+            asked.append((channel, prefetch))
+            return super().search(kind, channel, vector, k, filters, prefetch)
+
+    late = HashEncoder("late", form="multi", dim=64)
+    coarse = VectorSpec("late_coarse", "multi", 64, graph=True)
+    two_stages = Channel("page", late.spec, late, coarse, Prefetch("late_coarse", 2))
+    watched = Watched({"page": two_stages.specs})
+    for number in TEXTS:
+        rows = late.encode_passages([page(number)])[0]
+        watched.upsert([Point(page(number), {"late": rows, "late_coarse": rows[:2]})])
+    search = SearchEngine(watched, [two_stages], Ranking(FusionOptions(), RuleRouter()))
+    result = search.search(Query(text="goblet cells secrete mucus"), k=5, kinds=("page",))
+    assert asked == [("late", Prefetch("late_coarse", 2))]
+    assert len(result.hits) == 2
+
+
+def test_pages_of_two_sorts_can_meet_as_a_union(store, channels):
+    found = {
+        "visual": [Hit(page(number), 9.0 - number) for number in (3, 1)],
+        "dense": [Hit(page(number), 9.0 - number) for number in (2, 3)],
+    }
+    visual = HashEncoder("visual", form="multi", dim=64)
+    retriever = KindRetriever(store, [Channel("page", visual.spec, visual)], FusionOptions(union="filled"))
+    ranked = retriever.fuse(Query(text="goblet"), found)
+    assert ranked[0].passage.page == 3
+    assert {hit.passage.page for hit in ranked} == {1, 2, 3}
+
+
 def test_late_interaction_reads_what_other_channels_found_first(store, channels):
     asked = []
 
     class Watched(MemoryStore):
-        def search(self, kind, channel, vector, k, filters):
-            asked.append((channel, filters.get("id")))
-            return super().search(kind, channel, vector, k, filters)
+        def search(self, kind, channel, vector, k, filters, prefetch=None):
+            asked.append((channel, filters.get("id"), prefetch))
+            return super().search(kind, channel, vector, k, filters, prefetch)
 
     late = HashEncoder("late", form="multi", dim=64)
     both = [Channel("page", late.spec, late), channels[0]]
@@ -129,6 +162,6 @@ def test_late_interaction_reads_what_other_channels_found_first(store, channels)
         watched.upsert([Point(page(number), vectors)])
     search = SearchEngine(watched, both, Ranking(FusionOptions(candidates=1), RuleRouter()))
     result = search.search(Query(text="goblet cells secrete mucus"), k=3, kinds=("page",))
-    assert [channel for channel, _ in asked] == ["dense", "late"]
+    assert [channel for channel, _, _ in asked] == ["dense", "late"]
     assert asked[1][1] == (page(2).id,)
     assert len(result.hits) == 3

@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from indexers.manifest import ChannelEntry, Manifest, read_manifest, write_manifest
+from indexers.manifest import ChannelEntry, Manifest, load_manifest, read_manifest, write_manifest
 from rag.errors import IndexMismatch, LibraryNotFound, StoreError
 
 MANIFEST = Manifest(
@@ -62,3 +62,32 @@ def test_absent_and_torn_manifests_are_named(tmp_path):
     (tmp_path / "manifest.json").write_text('{"preset": "embedd')
     with pytest.raises(StoreError, match=r"manifest\.json"):
         read_manifest(tmp_path)
+
+
+def test_all_differences_are_listed_not_only_the_first():
+    other = replace(with_channel(dim=96, encoder="colbert-zzz"), sources="pdf-2")
+    found = {(item.field, item.stored, item.wanted) for item in MANIFEST.differences(other)}
+    assert found == {
+        ("source reading", "pdf-1", "pdf-2"),
+        ("page.late dim", "128", "96"),
+        ("page.late encoder", "colbert-aaa", "colbert-zzz"),
+    }
+    assert MANIFEST.differences(MANIFEST) == []
+
+
+def test_changed_settings_leave_out_where_vectors_live():
+    stored = replace(MANIFEST, settings={"visual": {"pool_factor": 1, "model": "a"}, "store": {"prefix": "x"}})
+    wanted = replace(MANIFEST, settings={"visual": {"pool_factor": 3, "model": "a"}, "store": {"prefix": "y"}})
+    [found] = stored.changed_settings(wanted)
+    assert (found.field, found.stored, found.wanted) == ("visual.pool_factor", "1", "3")
+
+
+def test_settings_read_from_a_file_equal_those_they_were_written_from(tmp_path):
+    manifest = replace(MANIFEST, settings={"channels": {"pages": ("late", "dense")}})
+    write_manifest(tmp_path, manifest)
+    assert read_manifest(tmp_path).changed_settings(manifest) == []
+
+
+def test_a_manifest_that_is_no_file_is_an_error_of_ours(tmp_path):
+    with pytest.raises(StoreError, match="cannot be read"):
+        load_manifest(tmp_path / "nothing.json")

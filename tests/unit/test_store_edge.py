@@ -1,16 +1,19 @@
 """The embedded store: durability, one process at a time, damaged folders, lazy shards."""
 
+import json
 import shutil
 import signal
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
+from indexers.stores import edge
 from indexers.stores.edge import EdgeStore
 from rag.errors import IndexMismatch, StoreError
-from rag.testing.points import SPECS, basis, case, number_id, page
-from rag.types import VectorSpec
+from rag.testing.points import SPECS, basis, case, number_id, page, unit_rows
+from rag.types import Prefetch, VectorSpec
 
 HOLDER = """
 import sys, time
@@ -134,3 +137,56 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(StoreError, match=r"file/store.*permissions"):
         EdgeStore.open(tmp_path / "file" / "store", SPECS)
+
+
+def test_a_catalogue_written_before_a_property_existed_is_read_with_its_default(tmp_path):
+    folder, specs = tmp_path / "store", {"page": (VectorSpec("dense", "dense", 8, "f16"),)}
+    store = EdgeStore.open(folder, specs)
+    store.upsert([page(1, {"dense": basis(0)})])
+    store.close()
+    catalogue = folder / "store.json"
+    old = json.loads(catalogue.read_text())
+    del old["kinds"]["page"][0]["graph"]
+    catalogue.write_text(json.dumps(old))
+    store = EdgeStore.open(folder, specs)
+    assert store.count("page") == 1
+    store.close()
+    with pytest.raises(IndexMismatch, match="graph"):
+        EdgeStore.open(folder, {"page": (VectorSpec("dense", "dense", 8, "f16", graph=True),)})
+
+
+def test_a_large_collection_gets_a_graph_for_its_first_stage_alone(tmp_path, monkeypatch):
+    monkeypatch.setattr(edge, "GRAPH_POINTS", 300)
+    rng = np.random.default_rng(0)
+    pages = [page(number, {"late": unit_rows(rng, 4), "coarse": unit_rows(rng)}) for number in range(400)]
+    queries = [unit_rows(rng, 2) for _ in range(20)]
+    store = EdgeStore.open(tmp_path / "store", SPECS)
+
+    def found(prefetch):
+        return [
+            [(hit.passage.id, hit.score) for hit in store.search("page", "late", query, 10, {}, prefetch)]
+            for query in queries
+        ]
+
+    def graph_bytes(channel):
+        files = (tmp_path / "store" / "page" / "segments").glob(f"*/vector_index-{channel}/graph.bin")
+        return sum(file.stat().st_size for file in files)
+
+    store.upsert(pages[:200])
+    store.optimize()
+    assert graph_bytes("coarse") == 0
+    store.upsert(pages[200:])
+    direct, staged = found(None), found(Prefetch("coarse", 60))
+    store.optimize()
+    assert graph_bytes("late") == 48  # the head of a graph without edges
+    assert graph_bytes("coarse") > 1000
+    assert found(None) == direct
+    same = [set(before) & set(after) for before, after in zip(staged, found(Prefetch("coarse", 60)), strict=True)]
+    assert sum(map(len, same)) >= 0.95 * sum(map(len, staged))
+    late, coarse = unit_rows(rng, 4), unit_rows(rng)
+    store.upsert([page(999, {"late": late, "coarse": coarse})])
+    assert store.search("page", "late", late, 1, {}, Prefetch("coarse", 400))[0].passage.id == number_id(999)
+    store.close()
+    store = EdgeStore.open(tmp_path / "store", SPECS)
+    assert store.count("page") == 401
+    store.close()
