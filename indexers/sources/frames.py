@@ -40,7 +40,7 @@ def read(read_exactly: Callable[[int], bytes]) -> Frame:
         raise BadFrame(f"a header of {length} bytes")
     try:
         header = json.loads(read_exactly(length))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise BadFrame("a header that is not JSON") from error
     sizes = header.pop("blobs", None) if isinstance(header, dict) else None
     if not isinstance(sizes, list) or len(sizes) > MAX_BLOBS:

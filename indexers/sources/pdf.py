@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import threading
 import weakref
 from collections.abc import Container, Iterator
 from dataclasses import dataclass, field
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from indexers.sources.ocr import PageOcr
+from indexers.sources.pdf_faults import PdfFault
 from indexers.sources.pdf_process import PdfLimits
 from indexers.sources.pdf_session import PageReply, PdfSession
 from rag.errors import SourceError
@@ -88,7 +90,7 @@ class PdfParser:
                 passages = self._passages(document, reply, header)
             except (KeyError, TypeError, ValueError) as error:
                 # The reply comes from a process that reads hostile files; it may say anything.
-                skipped.append(Skipped(*where, "parse", f"the PDF reader's reply does not fit ({error})"))
+                skipped.append(Skipped(*where, "parse", PdfFault.BAD_REPLY.because(str(error))))
             except SourceError as error:
                 skipped.append(Skipped(*where, error.stage, error.reason))
                 passages = self._passages(document, reply, reply.header)
@@ -108,10 +110,12 @@ class PdfParser:
         page_id = passage_id(document.sha256, "page", f"p{reply.number}")
         made = [_passage(document, reply.number, header, image, "page")]
         crops = iter(pictures[1:])
+        mentions = dict(enumerate(reply.mentions, start=1))
         for i, figure in enumerate(header["figures"], start=1):
             crop = next(crops, None) if figure["cropped"] else None
             files = (_saved(stem.with_name(f"{stem.name}-f{i}.jpg"), crop),) if crop else ()
-            made.append(_passage(document, reply.number, {**figure, "page_id": page_id}, files, f"f{i}"))
+            found = {**figure, "page_id": page_id, "mentions": mentions.get(i, ())}
+            made.append(_passage(document, reply.number, found, files, f"f{i}"))
         return tuple(passage for passage in made if passage is not None)
 
 
@@ -123,7 +127,7 @@ def unit_key(sha256: str, page: int) -> str:
 def write_whole(path: Path, data: bytes) -> None:
     """Write a file such that it is either there whole or not there."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}")
     try:
         unfinished.write_bytes(data)
         unfinished.replace(path)
@@ -140,19 +144,21 @@ def _end(sessions: list[PdfSession]) -> None:
 
 def _check_form(path: Path) -> None:
     """Refuse what is no PDF, or the first part of one, before a process is started for it."""
+    if path.exists() and not path.is_file():
+        raise SourceError(f"{PdfFault.UNREADABLE} (it is a folder, a pipe or a device); give a PDF file")
     try:
         with path.open("rb") as stream:
             head = stream.read(_HEAD_BYTES)
             stream.seek(max(path.stat().st_size - _HEAD_BYTES, 0))
             tail = stream.read()
     except OSError as error:
-        raise SourceError(f"the file cannot be read ({error.strerror}); check its name and rights") from error
+        raise SourceError(f"{PdfFault.UNREADABLE} ({error.strerror}); check its name and rights") from error
     if not head:
-        raise SourceError("the file is empty")
+        raise SourceError(PdfFault.EMPTY)
     if b"%PDF-" not in head:
-        raise SourceError("it is not a PDF, whatever its name says")
+        raise SourceError(f"{PdfFault.NOT_PDF}, whatever its name says")
     if b"startxref" not in tail and b"%%EOF" not in tail and b"trailer" not in tail:
-        raise SourceError("the PDF is cut off: its end is missing; copy or download it again")
+        raise SourceError(f"{PdfFault.CUT_OFF}: its end is missing; copy or download it again")
 
 
 def _checked(blobs: tuple[bytes, ...]) -> tuple[bytes, ...]:

@@ -3,7 +3,7 @@
 MuPDF is C code with live security reports and files on which it never ends, so it runs here: own session, limits on
 memory, processor time and files, an empty environment, nothing written to disk. Requests are JSON lines on standard
 input; replies are `frames` on standard output. The parent (`pdf_process`) checks every reply. One child holds one
-document.
+document. It is forked by `pdf_forkserver`.
 """
 
 from __future__ import annotations
@@ -13,24 +13,25 @@ import ctypes
 import json
 import os
 import resource
-import sys
 from collections.abc import Callable
 from typing import Any
 
 from indexers.sources.frames import pack
 from indexers.sources.page_content import PageContent, RawPage
+from indexers.sources.pdf_faults import library_reason
 from indexers.sources.pdf_reader import Reader, Refused
 
 _MAX_CROPS = 24
 _PR_SET_NO_NEW_PRIVS = 38
+_STACK = 100 << 20
+"""Bytes. MuPDF reads outlines by recursion: one of 100,000 levels overflows the usual 8 MiB and ends the process."""
 
 
-def main() -> None:
-    """Serve requests from standard input until it ends. The argument is the limit of the address space in bytes."""
+def serve() -> None:
+    """Answer the requests on standard input until it ends."""
     send = _private_output()
-    _confine(int(sys.argv[1]))
     reader: Reader | None = None
-    for line in sys.stdin.buffer:
+    for line in open(0, "rb", closefd=False):  # noqa: SIM115 - standard input, which is not closed
         request = json.loads(line)
         _allow(request["cpu"])
         try:
@@ -39,12 +40,12 @@ def main() -> None:
                 send(pack({"pages": reader.n_pages}))
             elif reader is not None:
                 _serve(reader, request, send)
-        except Refused as error:
-            send(pack({"error": str(error)}))
         except Exception as error:  # noqa: BLE001 - a process border: MuPDF raises many types, the parent needs one reply
-            send(
-                pack({"error": f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no message'}"})
-            )
+            send(pack({"error": _reason(error)}))
+
+
+def _reason(error: Exception) -> str:
+    return str(error) if isinstance(error, Refused) else library_reason(error)
 
 
 def _serve(reader: Reader, request: dict[str, Any], send: Callable[[bytes], None]) -> None:
@@ -63,26 +64,29 @@ def _serve(reader: Reader, request: dict[str, Any], send: Callable[[bytes], None
 
 
 def _serve_page(reader: Reader, request: dict[str, Any], send: Callable[[bytes], None]) -> None:
-    """Two replies: the text, then the pictures. An error in between takes the place of the second."""
+    """The text, or one error; then the pictures, or an error; then, when figures have labels, who speaks of them.
+
+    That comes last because it reads the pages before and after, which may end this process.
+    """
     number = request["page"]
-    try:
-        raw, content = reader.content(number)
-        cited = reader.mentions(number, [figure.label for figure in content.figures])
-    except Exception:
-        # The parent waits for two replies to this request, whatever happens.
-        send(pack({"page": number, "error": "", "stage": "parse"}))
-        raise
+    raw, content = reader.content(number)
+    labels = [figure.label for figure in content.figures]
     boxes = [figure.box for figure in content.figures if figure.is_picture][:_MAX_CROPS]
-    send(pack({"page": number, **_described(raw, content, cited)}))
-    dpi = request["dpi"] if content.content.text else request["scan_dpi"]
-    whole, crops = reader.render(number, boxes, dpi)
-    send(pack({"page": number}, [whole, *crops]))
+    send(pack({"page": number, "cites": any(labels), **_described(raw, content)}))
+    try:
+        dpi = request["dpi"] if content.content.text else request["scan_dpi"]
+        whole, crops = reader.render(number, boxes, dpi)
+        send(pack({"page": number}, [whole, *crops]))
+    except Exception as error:  # noqa: BLE001 - as in `serve`
+        send(pack({"page": number, "error": _reason(error)}))
+    if any(labels):
+        send(pack({"page": number, "mentions": reader.mentions(number, labels, request["avoid"])}))
 
 
-def _described(raw: RawPage, content: PageContent, cited: list[tuple[str, ...]]) -> dict[str, Any]:
+def _described(raw: RawPage, content: PageContent) -> dict[str, Any]:
     drawn = 0
     figures = []
-    for figure, section, sentences in zip(content.figures, content.figure_sections, cited, strict=True):
+    for figure, section in zip(content.figures, content.figure_sections, strict=True):
         is_cropped = figure.is_picture and drawn < _MAX_CROPS
         drawn += figure.is_picture
         figures.append(
@@ -92,7 +96,6 @@ def _described(raw: RawPage, content: PageContent, cited: list[tuple[str, ...]])
                 "text": figure.content.text,
                 "boxes": figure.content.boxes,
                 "section": section,
-                "mentions": sentences,
                 "cropped": is_cropped,
             }
         )
@@ -120,11 +123,17 @@ def _private_output() -> Callable[[bytes], None]:
     return send
 
 
-def _confine(memory: int) -> None:
-    """Limits for the rest of this process's life; a system that lacks one of them keeps the others."""
+def confine(memory: int) -> None:
+    """Limits for the rest of this process's life, of its address space to so many bytes.
+
+    A system that lacks one of them keeps the others.
+    """
     for kind, amount in ((resource.RLIMIT_CORE, 0), (resource.RLIMIT_FSIZE, 0), (resource.RLIMIT_AS, memory)):
         with contextlib.suppress(ValueError, OSError):
             resource.setrlimit(kind, (amount, amount))
+    with contextlib.suppress(ValueError, OSError):
+        _, most = resource.getrlimit(resource.RLIMIT_STACK)
+        resource.setrlimit(resource.RLIMIT_STACK, (_STACK if most == resource.RLIM_INFINITY else most, most))
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
 
@@ -135,7 +144,3 @@ def _allow(seconds: int) -> None:
     spent = int(usage.ru_utime + usage.ru_stime) + 1
     _, hard = resource.getrlimit(resource.RLIMIT_CPU)
     resource.setrlimit(resource.RLIMIT_CPU, (spent + seconds, hard))
-
-
-if __name__ == "__main__":
-    main()

@@ -1,13 +1,17 @@
-"""Reading a PDF with PyMuPDF: the only module that imports it, and it runs only inside `pdf_child`.
+"""Reading a PDF with PyMuPDF: the only module that imports it.
+
+It runs only inside `pdf_forkserver`, which loads the library, and in forks of it, which read documents.
 
 PyMuPDF is AGPL-3.0 or commercial. Its core, MuPDF, is C code with live security reports; see docs/decisions.
 """
 
 from __future__ import annotations
 
+import contextlib
 import io
 import math
 import sys
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from indexers.sources.characters import clean
@@ -16,6 +20,7 @@ from indexers.sources.page_furniture import Slot, find_furniture, sample_pages
 from indexers.sources.page_lines import Line, Rect, Run, Word, clean_words, page_text, union
 from indexers.sources.page_mentions import mentions
 from indexers.sources.page_sections import Entry, Sections, headings, title_of
+from indexers.sources.pdf_faults import PdfFault
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -41,24 +46,31 @@ class Refused(Exception):
     """The document or page cannot be used, for a reason to be told to the reader."""
 
 
+def load_library() -> Any:  # noqa: ANN401 - PyMuPDF is untyped
+    """PyMuPDF, silent. Done once before a document is known, so that every child finds it loaded."""
+    # Without these two entries PyMuPDF 2 loads layout models at import, a second that nothing here needs.
+    sys.modules.setdefault("pymupdf.layout", None)  # type: ignore[arg-type]
+    sys.modules.setdefault("pymupdf4llm", None)  # type: ignore[arg-type]
+    import pymupdf
+    from PIL import Image
+
+    Image.preinit()
+    pymupdf.TOOLS.mupdf_display_errors(False)
+    pymupdf.TOOLS.mupdf_display_warnings(False)
+    return pymupdf
+
+
 class Reader:
     """One open document and what was learned about it as a whole."""
 
     def __init__(self, path: str) -> None:
-        # Without these two entries PyMuPDF 2 loads layout models at import, a second that nothing here needs.
-        sys.modules.setdefault("pymupdf.layout", None)  # type: ignore[arg-type]
-        sys.modules.setdefault("pymupdf4llm", None)  # type: ignore[arg-type]
-        import pymupdf
-
-        pymupdf.TOOLS.mupdf_display_errors(False)
-        pymupdf.TOOLS.mupdf_display_warnings(False)
-        self._mupdf = pymupdf
-        self._document = pymupdf.open(path, filetype="pdf")
+        self._mupdf = load_library()
+        self._document = self._mupdf.open(path, filetype="pdf")
         if self._document.needs_pass:
-            raise Refused("the PDF is encrypted; save a copy without the password and give that")
+            raise Refused(f"{PdfFault.ENCRYPTED}; save a copy without the password and give that")
         self.n_pages: int = self._document.page_count
         if self.n_pages < 1:
-            raise Refused("the PDF has no pages")
+            raise Refused(PdfFault.NO_PAGES)
         self._furniture: frozenset[Slot] = frozenset()
         self._sections = Sections(())
         self._texts: dict[int, str] = {}
@@ -70,7 +82,7 @@ class Reader:
 
     def furniture(self) -> list[Slot]:
         """Slots of running lines, from a sample of pages."""
-        raws = (self._raw(number, drawn=False) for number in sample_pages(self.n_pages))
+        raws = self._readable(sample_pages(self.n_pages))
         self._furniture = find_furniture((raw.lines, raw.height) for raw in raws)
         return sorted(self._furniture)
 
@@ -83,7 +95,7 @@ class Reader:
             if 1 <= page <= self.n_pages and title_of(title):
                 entries.append(Entry(page, y if math.isfinite(y) else 0.0, level, title_of(title)))
         if not entries and scan:
-            raws = (self._raw(n + 1, drawn=False) for n in range(min(self.n_pages, _MAX_HEADING_PAGES)))
+            raws = self._readable(range(1, min(self.n_pages, _MAX_HEADING_PAGES) + 1))
             entries = headings((raw.number, body_lines(raw, self._furniture)) for raw in raws)[:_MAX_ENTRIES]
         self._sections = Sections(entries)
         return entries
@@ -93,17 +105,25 @@ class Reader:
         raw = self._raw(number, drawn=True)
         return raw, page_content(raw, self._furniture, self._sections)
 
-    def mentions(self, number: int, labels: list[str]) -> list[tuple[str, ...]]:
-        """For each figure label of a page, sentences of this page and its neighbours that speak of the figure."""
-        if not any(labels):
-            return [()] * len(labels)
-        near = range(max(number - 1, 1), min(number + 1, self.n_pages) + 1)
+    def mentions(self, number: int, labels: list[str], avoid: list[int]) -> list[tuple[str, ...]]:
+        """For each figure label of a page, sentences of this page and its neighbours that speak of the figure.
+
+        Pages to avoid and those that cannot be read say nothing.
+        """
+        near = [n for n in range(number - 1, number + 2) if 1 <= n <= self.n_pages and n not in avoid]
         self._texts = {page: self._texts.get(page) or self._text(page) for page in near}
         texts = [self._texts[page] for page in near]
         return [mentions(label, texts) if label else () for label in labels]
 
     def _text(self, number: int) -> str:
-        return page_text(body_lines(self._raw(number, drawn=False), self._furniture)).text
+        return "".join(page_text(body_lines(raw, self._furniture)).text for raw in self._readable([number]))
+
+    def _readable(self, numbers: Iterable[int]) -> Iterator[RawPage]:
+        """Text of those pages that have any; the others are reported when it is their turn."""
+        for number in numbers:
+            # MuPDF raises many types.
+            with contextlib.suppress(Exception):
+                yield self._raw(number, drawn=False)
 
     def _raw(self, number: int, *, drawn: bool) -> RawPage:
         page = self._document[number - 1]
@@ -131,7 +151,7 @@ class Reader:
         textpage = page.get_textpage(flags=self._mupdf.TEXTFLAGS_TEXT)
         words = textpage.extractWORDS()
         if len(words) > _MAX_WORDS:
-            raise Refused(f"the page holds {len(words)} words; more than {_MAX_WORDS} is no page of text")
+            raise Refused(PdfFault.TOO_LARGE.because(f"the page has {len(words)} words, and {_MAX_WORDS} are read"))
         styles = _styles(textpage.extractDICT())
         rect = page.rect
         grouped: dict[tuple[int, int], list[Any]] = {}
@@ -156,7 +176,7 @@ class Reader:
             clip = self._mupdf.Rect(box) & rect
             side = max(clip.width, clip.height)
             if min(clip.width, clip.height) < 1:
-                raise Refused("a figure has no area")
+                raise Refused(PdfFault.BAD_SIZE.because("a figure has no area"))
             if side * scale >= _CROP_ENOUGH_PX:
                 crop = whole.crop(tuple(round(value * scale) for value in clip))
                 crop.thumbnail((_CROP_SIDE_PX, _CROP_SIDE_PX))
@@ -227,7 +247,7 @@ def scale_for(width: float, height: float, dpi: float) -> float:
     Raises Refused for a page without an area.
     """
     if not (math.isfinite(width) and math.isfinite(height)) or width < 1 or height < 1:
-        raise Refused(f"the page measures {width:g} x {height:g} points; nothing can be drawn of it")
+        raise Refused(PdfFault.BAD_SIZE.because(f"{width:g} x {height:g} points"))
     # MuPDF rounds pixel sides up; a thousandth less keeps the product within the limit.
     most = 0.999 * min(_MAX_SIDE_PX / max(width, height), math.sqrt(MAX_PIXELS / (width * height)))
     return min(dpi / 72, most)

@@ -8,10 +8,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from indexers.sources.pdf_process import ChildFailed, PdfLimits, PdfProcess
+from indexers.sources.pdf_faults import PdfFault
+from indexers.sources.pdf_process import ChildFailed, PdfLimits, PdfProcess, ReaderLost
 from rag.errors import SourceError
 
 _AHEAD = 4
+_MAX_PAGES = 100_000
 _MAX_FAILURES = 8
 """Children that may die one after the other before the rest of the file is given up."""
 
@@ -21,7 +23,7 @@ class PageReply:
     """What the child said about a page.
 
     `header` is None when its text could not be read, `blobs` is empty when it could not be drawn; then `stage` and
-    `reason` say why.
+    `reason` say why. `mentions` has the sentences that speak of its figures, by figure; it may be empty.
     """
 
     number: int
@@ -29,6 +31,7 @@ class PageReply:
     blobs: tuple[bytes, ...] = ()
     stage: str = ""
     reason: str = ""
+    mentions: list[Any] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -43,6 +46,7 @@ class PdfSession:
     _child: PdfProcess | None = None
     _survey: dict[str, Any] | None = None
     _waited: float = field(default=0.0)
+    _bad: set[int] = field(default_factory=set)
 
     def __enter__(self) -> PdfSession:
         return self
@@ -77,7 +81,10 @@ class PdfSession:
                 waiting.extendleft(reversed(asked))
                 asked.clear()
             failures = 0 if alive else failures + 1
-            yield reply
+            if reply is None:
+                waiting.appendleft(page)
+            else:
+                yield reply
             self._check(failures, page)
 
     def render(self, page: int, dpi: float) -> bytes:
@@ -110,34 +117,50 @@ class PdfSession:
         """A fact about the whole document; None when it cannot be learned, and the document is read without it."""
         child = self._opened()
         try:
-            return list(self._ask(child, request, self.limits.survey_seconds)[request["do"]])
+            found = self._ask(child, request, self.limits.survey_seconds).get(request["do"])
         except SourceError:
             return None
+        return found if isinstance(found, list) else None
 
     def _request(self, child: PdfProcess, page: int) -> bool:
-        request = {"do": "page", "page": page, "dpi": self.dpi, "scan_dpi": self.scan_dpi}
+        # A page that ended a child is not looked at again for what it says about its neighbours' figures.
+        avoid = [near for near in (page - 1, page + 1) if near in self._bad]
+        request = {"do": "page", "page": page, "dpi": self.dpi, "scan_dpi": self.scan_dpi, "avoid": avoid}
         return child.send(request, self.limits.page_seconds)
 
-    def _reply(self, child: PdfProcess, page: int) -> tuple[PageReply, bool]:
-        """Two frames make a page: its text, then its pictures."""
+    def _reply(self, child: PdfProcess, page: int) -> tuple[PageReply | None, bool]:
+        """What `pdf_child` sends of a page, None when that must be asked again, and whether the child lives."""
         header = None
         try:
             first = child.receive(self.limits.page_seconds)
-            if "stage" not in first.header:
-                header = first.header
+            if "error" in first.header:
+                return PageReply(page, None, (), "parse", str(first.header["error"])), True
+            header = first.header
             second = child.receive(self.limits.page_seconds)
+        except ReaderLost:
+            return None, False
         except ChildFailed as error:
+            self._bad.add(page)
             return PageReply(page, header, (), "render" if header else "parse", str(error)), False
-        if "error" in second.header:
-            return PageReply(page, header, (), "render" if header else "parse", str(second.header["error"])), True
-        return PageReply(page, header, second.blobs), True
+        reason = str(second.header.get("error", ""))
+        mentions, alive = self._mentions(child) if header.get("cites") is True else ([], True)
+        return PageReply(page, header, second.blobs, "render" if reason else "", reason, mentions), alive
+
+    def _mentions(self, child: PdfProcess) -> tuple[list[Any], bool]:
+        try:
+            found = child.receive(self.limits.page_seconds).header.get("mentions")
+        except ChildFailed:
+            return [], False
+        return found if isinstance(found, list) else [], True
 
     def _opened(self) -> PdfProcess:
         if self._child is None:
-            child = self._child = PdfProcess(self.limits.memory_bytes)
-            self.n_pages = int(
-                self._ask(child, {"do": "open", "path": str(self.path.absolute())}, self.limits.open_seconds)["pages"]
-            )
+            try:
+                child = self._child = PdfProcess(self.limits.memory_bytes)
+            except ChildFailed as error:
+                raise SourceError(str(error), stage="open") from error
+            request = {"do": "open", "path": str(self.path.absolute())}
+            self.n_pages = _page_count(self._ask(child, request, self.limits.open_seconds).get("pages"))
         return self._child
 
     def _ask(self, child: PdfProcess, request: dict[str, Any], seconds: float) -> dict[str, Any]:
@@ -162,6 +185,16 @@ class PdfSession:
         waited = self._waited + (self._child.seconds_waited if self._child else 0.0)
         rest = f"pages {page + 1}-{self.n_pages}"
         if failures >= _MAX_FAILURES:
-            raise SourceError(f"the PDF reader failed on {failures} pages in a row", stage="parse", locator=rest)
+            reason = PdfFault.GIVEN_UP.because(f"the PDF reader failed on {failures} pages in a row")
+            raise SourceError(reason, stage="parse", locator=rest)
         if waited > self.limits.file_seconds:
-            raise SourceError(f"the file took more than {self.limits.file_seconds:g} s", stage="parse", locator=rest)
+            reason = PdfFault.GIVEN_UP.because(f"the file took more than {self.limits.file_seconds:g} s")
+            raise SourceError(reason, stage="parse", locator=rest)
+
+
+def _page_count(said: object) -> int:
+    if not isinstance(said, int) or said < 1:
+        raise SourceError(PdfFault.BAD_REPLY.because("it counts no pages"), stage="open")
+    if said > _MAX_PAGES:
+        raise SourceError(PdfFault.TOO_LARGE.because(f"{said} pages, and {_MAX_PAGES} are read"), stage="open")
+    return said

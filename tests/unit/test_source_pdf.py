@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from indexers.sources.pdf import PdfOptions, PdfParser
+from indexers.sources.pdf_faults import PdfFault, fault_of
 from indexers.sources.pdf_process import PdfLimits
 from indexers.sources.pdf_session import PdfSession
 from rag.errors import SourceError
@@ -123,7 +124,7 @@ def test_a_killed_child_costs_no_page_that_it_had_not_begun(tmp_path: Path) -> N
         for reply in session.pages(range(1, session.open() + 1)):
             replies.append(reply)
             if reply.number == 4:
-                os.kill(session._child._child.pid, signal.SIGKILL)
+                os.kill(session._child.pid, signal.SIGKILL)
     assert [reply.number for reply in replies] == list(range(1, 13))
     assert sum(bool(reply.reason) for reply in replies) <= 1
     assert all("SIGKILL" in reply.reason for reply in replies if reply.reason)
@@ -133,7 +134,7 @@ def test_child_has_no_environment_and_its_own_session(tmp_path: Path, monkeypatc
     monkeypatch.setenv("SECRET_TOKEN", "hidden")
     with PdfSession(book(tmp_path / "atlas.pdf"), PdfLimits(), 110, 110) as session:
         session.open()
-        pid = session._child._child.pid
+        pid = session._child.pid
         assert os.getsid(pid) == pid != os.getsid(0)
         if Path("/proc").is_dir():
             assert b"SECRET" not in Path(f"/proc/{pid}/environ").read_bytes()
@@ -241,3 +242,42 @@ def test_render_page_writes_the_page(tmp_path: Path) -> None:
         assert image.size == (595, 842)
     with pytest.raises(SourceError):
         PdfParser(tmp_path).render_page(tmp_path / "atlas.pdf", 99, out)
+
+
+def figures(path: Path, pages: int) -> Path:
+    """Pages with a labelled figure and a sentence that cites the figure of the page before."""
+    document = pymupdf.open()
+    for number in range(1, pages + 1):
+        page = document.new_page()
+        page.draw_rect(pymupdf.Rect(100, 200, 400, 400), fill=(0.5, 0.5, 0.9))
+        page.draw_circle((200, 300), 50)
+        page.insert_text((100, 415), f"Figure {number}.1 The nephron.", fontsize=8)
+        page.insert_textbox((72, 450, 500, 520), f"Blood is filtered, as Figure {number - 1}.1 shows.", fontsize=11)
+    document.save(path)
+    return path
+
+
+def mentions_of(units: list[Unit]) -> list[list[str]]:
+    return [[p.meta.get("mentions", "") for p in unit.passages if p.kind == "figure"] for unit in units]
+
+
+def test_a_page_that_cannot_be_read_costs_its_neighbour_nothing(tmp_path: Path) -> None:
+    path = figures(tmp_path / "kidney.pdf", pages=3)
+    path.write_bytes(path.read_bytes().replace(b"/Count 3", b"/Count 4"))
+    units = parsed(path, tmp_path)
+    assert [len(unit.passages) for unit in units] == [2, 2, 2, 0]
+    assert fault_of(units[3].skipped[0].reason) is PdfFault.DAMAGED
+    assert mentions_of(units) == [[f"Blood is filtered, as Figure {n}.1 shows."] for n in (1, 2)] + [[""], []]
+
+
+def test_an_endless_page_costs_its_neighbours_nothing(tmp_path: Path) -> None:
+    endless_page(tmp_path / "endless.pdf")
+    path = figures(tmp_path / "kidney.pdf", pages=4)
+    with pikepdf.open(path, allow_overwriting_input=True) as pdf, pikepdf.open(tmp_path / "endless.pdf") as bad:
+        pdf.pages.insert(2, bad.pages[1])
+        pdf.save()
+    units = parsed(path, tmp_path, QUICK)
+    assert [len(unit.passages) for unit in units] == [2, 2, 0, 2, 2]
+    assert [unit.skipped for unit in units if unit.passages] == [()] * 4
+    assert fault_of(units[2].skipped[0].reason) is PdfFault.TIMED_OUT
+    assert mentions_of(units)[0] == ["Blood is filtered, as Figure 1.1 shows."]
