@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from rag.errors import StoreError
@@ -41,6 +42,7 @@ class Journal:
     """Opens or creates the journal file of a library. Use from one thread at a time."""
 
     def __init__(self, path: Path) -> None:
+        self.path = path
         try:
             self._db = sqlite3.connect(path, check_same_thread=False, timeout=10)
             self._db.execute("PRAGMA journal_mode=WAL")
@@ -55,9 +57,20 @@ class Journal:
         """Release the file."""
         self._db.close()
 
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        try:
+            with self._db:
+                yield
+        except sqlite3.OperationalError as error:
+            raise StoreError(
+                f"the journal {self.path} cannot be written ({error}); make room on its disk, check the rights of its "
+                "folder, and run the same command again"
+            ) from error
+
     def begin(self, document: Document) -> None:
         """Note that a document is being indexed; keeps what is already known about it."""
-        with self._db:
+        with self._transaction():
             self._db.execute(
                 "INSERT INTO documents (sha256, source, name, path, units) VALUES (?, ?, ?, ?, ?) "
                 "ON CONFLICT (sha256, source) DO UPDATE SET name = excluded.name, path = excluded.path, "
@@ -66,8 +79,11 @@ class Journal:
             )
 
     def mark(self, document: Document, units: Sequence[Unit]) -> None:
-        """Record units as done, with their passages and what they skipped, in one transaction."""
-        with self._db:
+        """Record units as done, with their passages and what they skipped, in one transaction.
+
+        Raises StoreError when it cannot be written; then none of the units is marked.
+        """
+        with self._transaction():
             self._db.executemany(
                 "INSERT OR REPLACE INTO units VALUES (?, ?, ?)",
                 [(unit.key, document.sha256, document.source) for unit in units],
@@ -91,8 +107,8 @@ class Journal:
             )
 
     def complete(self, document: Document) -> None:
-        """Record that every unit of a document was seen."""
-        with self._db:
+        """Record that every unit of a document was seen. Raises StoreError when it cannot be written."""
+        with self._transaction():
             self._db.execute(
                 "UPDATE documents SET complete = 1 WHERE sha256 = ? AND source = ?", (document.sha256, document.source)
             )
@@ -144,7 +160,7 @@ class Journal:
 
     def forget(self, documents: Iterable[tuple[str, str]], name: str) -> None:
         """Drop every trace of documents (sha256, source) that share a name."""
-        with self._db:
+        with self._transaction():
             for sha256, source in documents:
                 for table, column in (("units", "document"), ("skipped", "document"), ("documents", "sha256")):
                     self._db.execute(f"DELETE FROM {table} WHERE {column} = ? AND source = ?", (sha256, source))

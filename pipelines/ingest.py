@@ -6,13 +6,17 @@ import fcntl
 import os
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
-from indexers.build import BuildClock, Builder, Source
+from indexers.build import BuildClock, Builder, PipelineOptions, Source
+from indexers.devices import runs_on_devices
 from indexers.journal import Journal
+from indexers.pipeline.faults import fault_point
+from indexers.pipeline.write import check_room, disk_full_explained
 from indexers.progress import ProgressMeter, ProgressSink, silent
 from indexers.sources.discovery import discover
 from pipelines.compose import WHITENING, Parsers
@@ -40,23 +44,48 @@ class BuildOptions:
     """How a build runs.
 
     fresh: delete what the library holds first. limit: at most this many units (pages, 16 cases, 256 facts) of each
-    file; such a library stays partial. sink: where progress goes.
+    file; such a library stays partial. sink: where progress goes. pipeline: how wide the stages are. ray: encode on
+    Ray instead of in this process.
     """
 
     fresh: bool = False
     limit: int | None = None
     sink: ProgressSink = silent
+    pipeline: PipelineOptions = field(default_factory=PipelineOptions)
+    ray: bool = False
+
+
+class Engine(Protocol):
+    """Runs a build: `indexers.build.Builder` in this process, or `indexers.ray_engine.RayBuilder`."""
+
+    clock: BuildClock
+
+    def run(self, sources: Sequence[Source], limit: int | None = None) -> None:
+        """Index every unit that the journal does not know, or each source's first `limit` units."""
+        ...
+
+
+MakeEngine = Callable[[Store, Journal, ProgressMeter], Engine]
 
 
 @dataclass(frozen=True, slots=True)
 class BuildReport:
-    """What a build did. `resumed` tells that an earlier build had already done some of the work."""
+    """What a build did. `resumed` tells that an earlier build had already done some of the work.
+
+    seconds: wall; and parse, prepare, encode, forward and write, added up over threads, waiting not counted. devices:
+    `BuildClock.figures`, the shares of idle time and of padding among them; empty when nothing ran on a device.
+    """
 
     counts: dict[str, int]
     skipped: tuple[Skipped, ...]
     resumed: bool
     seconds: dict[str, float]
     documents: tuple[str, ...] = ()
+    devices: Mapping[str, float] = field(default_factory=dict)
+
+
+KEPT_OPEN = 8
+"""Documents that stay open between finding them and reading them, which saves the start of a reader each."""
 
 
 @dataclass(slots=True)
@@ -94,7 +123,9 @@ def _add(found: _Found, names: dict[tuple[str, str], Document], path: Path, kind
         return
     known = names.setdefault((kind, document.name), document)
     if known is document:
-        found.sources.append(Source(document, parser))
+        # A parser keeps the process that opened its document; a build of many books must not keep one for each.
+        kept = parser if len(found.sources) < KEPT_OPEN else parsers.parser(path, kind)
+        found.sources.append(Source(document, kept, lambda: parsers.parser(path, kind)))
     else:
         reason = f"another document of this build is called {document.name!r} ({known.path}); rename one of the files"
         found.skipped.append(Skipped(str(path), "", "open", reason))
@@ -127,20 +158,30 @@ def ingest(
     channels: Sequence[Channel],
     found: tuple[Sequence[Source], Sequence[Skipped]],
     options: BuildOptions,
+    engine: MakeEngine | None = None,
 ) -> BuildReport:
-    """Index the sources into the library in `folder`; what is already there is not done again."""
+    """Index the sources into the library in `folder`; what is already there is not done again.
+
+    Encodes in this process unless `engine` makes another one.
+    """
     started = time.perf_counter()
     sources, unusable = found
     journal = Journal(folder / "journal.sqlite")
     try:
         for source in sources:
-            _replace_older(source.document, store, journal)
+            _replace_older(folder, source.document, store, journal)
             journal.begin(source.document)
         resumed = any(journal.done(source.document) for source in sources)
-        builder = Builder(store, journal, channels, ProgressMeter(options.sink))
+        meter = ProgressMeter(options.sink)
+        builder: Engine = (
+            engine(store, journal, meter) if engine else Builder(store, journal, channels, meter, options.pipeline)
+        )
         builder.run(sources, options.limit)
         if builder.clock.units:
-            store.optimize()
+            fault_point("before-optimize")
+            check_room(folder, options.pipeline.reserve_bytes)
+            with disk_full_explained():
+                store.optimize()
         skipped = [*unusable, *(item for source in sources for item in journal.skipped(source.document))]
         return BuildReport(
             counts={kind: store.count(kind) for kind in KINDS},
@@ -148,12 +189,13 @@ def ingest(
             resumed=resumed,
             seconds=_seconds(builder.clock, channels, time.perf_counter() - started),
             documents=tuple(source.document.name for source in sources),
+            devices=builder.clock.figures(),
         )
     finally:
         journal.close()
 
 
-def _replace_older(document: Document, store: Store, journal: Journal) -> None:
+def _replace_older(folder: Path, document: Document, store: Store, journal: Journal) -> None:
     """A document whose file has changed gives way to its new content."""
     older = [
         (sha256, source)
@@ -162,6 +204,8 @@ def _replace_older(document: Document, store: Store, journal: Journal) -> None:
     ]
     if older:
         remove_passages(document.name, [source for _, source in older], store)
+        for sha256, _ in older:
+            shutil.rmtree(folder / "images" / sha256[:16], ignore_errors=True)
         journal.forget(older, document.name)
 
 
@@ -177,12 +221,17 @@ _SOURCE_OF_KIND: dict[str, SourceKind] = {"page": "pages", "figure": "pages", "c
 
 
 def _seconds(clock: BuildClock, channels: Sequence[Channel], wall: float) -> dict[str, float]:
-    forward = {id(channel.encoder): getattr(channel.encoder, "forward_seconds", 0.0) for channel in channels}
+    forward = {
+        id(channel.encoder): getattr(channel.encoder, "forward_seconds", 0.0)
+        for channel in channels
+        if not runs_on_devices(channel.encoder)
+    }
     return {
         "wall": wall,
         "parse": clock.parse_s,
+        "prepare": clock.prepare_s,
         "encode": clock.encode_s,
-        "forward": sum(forward.values()),
+        "forward": sum(forward.values()) + clock.forward_s,
         "write": clock.write_s,
     }
 
@@ -200,6 +249,9 @@ def build_lock(folder: Path) -> Iterator[None]:
             raise StoreError(
                 f"the library {folder} is being changed by process {holder}; wait for it to end and try again"
             ) from error
+        if os.fstat(stream.fileno()).st_ino != (folder / "build.lock").stat().st_ino:
+            # A rebuild put another folder in this one's place between opening and locking.
+            raise StoreError(f"the library {folder} has just been replaced by a rebuild; run the command again")
         stream.truncate(0)
         stream.write(str(os.getpid()))
         stream.flush()
