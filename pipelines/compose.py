@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, assert_never
 
 from indexers.manifest import ChannelEntry, Manifest
-from indexers.models import ModelStore, default_cache
 from indexers.sources.pdf import PdfOptions
 from indexers.sources.pdf_process import PdfLimits
+from pipelines.channels import DENSE, IMAGE, LATE, RERANKER, WHITENING, Encoders
 from pipelines.config import Settings
 from pipelines.search import Ranking, SearchEngine
-from rag.protocols import Encoder, Parser, Store
+from rag.errors import ConfigError
+from rag.protocols import Parser, Reranker, Store
 from rag.reranking import RerankOptions
 from rag.retrievers import Channel, FusionOptions
 from rag.routing import RuleRouter
@@ -22,16 +22,10 @@ from rag.types import Kind, SourceKind, VectorSpec
 
 if TYPE_CHECKING:
     from indexers.encoders.cross import CrossEncoderReranker
-    from indexers.encoders.dense import DenseTextEncoder
     from pipelines.assistant import Steps
 
-DENSE, LATE, RERANKER, IMAGE = (
-    "bge-small-en-v1.5",
-    "answerai-colbert-small-v1-backbone",
-    "ms-marco-minilm-l12-v2",
-    "dinov2-small",
-)
-WHITENING = "whitening.npy"
+__all__ = ["DENSE", "IMAGE", "LATE", "RERANKER", "SOURCES_VERSION", "WHITENING", "Parsers", "Parts"]
+
 SOURCES_VERSION = "pdf-1 cases-1 facts-1"
 """Part of every fingerprint; raised when a parser starts to make other passages from the same file."""
 
@@ -41,86 +35,24 @@ class Parts:
 
     def __init__(self, settings: Settings, folder: Path | None = None) -> None:
         """`folder` is the library's: what was fitted on its own images is read from there."""
-        self.settings, self.folder = settings, folder
-        self.cache = settings.models.cache or default_cache()
-        self.models = ModelStore(self.cache, local=settings.models.local)
+        self.settings, self.encoders = settings, Encoders(settings, folder)
+        self.cache, self.models = self.encoders.cache, self.encoders.models
 
     def model_names(self) -> list[str]:
-        """The models that these settings need, each once."""
-        names = {name for channels in self.settings.channels.by_kind().values() for name in channels}
-        needed = {
-            DENSE: bool(names & {"dense", "terms"}),
-            LATE: "late" in names,
-            RERANKER: True,  # the extractive answerer reads sentences with it, whether or not hits are reranked
-            IMAGE: "image" in names,
-        }
-        return [name for name, wanted in needed.items() if wanted]
+        """The models of the lock file that these settings need, each once."""
+        return self.encoders.model_names()
 
     def require_models(self) -> None:
         """Raise MissingModel unless every model file is in the cache: before work begins, not in the middle."""
-        for name in self.model_names():
-            self.models.path(name)
+        self.encoders.require_models()
 
     def channels(self) -> tuple[Channel, ...]:
         """Every channel of every kind, with its encoder."""
-        return self._channels
-
-    @cached_property
-    def _channels(self) -> tuple[Channel, ...]:
-        made: list[Channel] = []
-        for kind, names in self.settings.channels.by_kind().items():
-            for name in names:
-                encoder = self._bm25[kind] if name == "bm25" else self._encoders[name]
-                made.append(Channel(kind, channel_spec(kind, encoder.spec), encoder))
-        return tuple(made)
-
-    @cached_property
-    def _encoders(self) -> dict[str, Encoder]:
-        names = {name for channels in self.settings.channels.by_kind().values() for name in channels} - {"bm25"}
-        return {name: self._encoder(name) for name in sorted(names)}
-
-    def _encoder(self, name: str) -> Encoder:
-        if name == "late":
-            from indexers.encoders.late import LateTextEncoder
-            from indexers.encoders.projection import shipped
-
-            return LateTextEncoder(self.models.files(LATE), projection=shipped("late_projection"))
-        if name == "image":
-            return self._image()
-        if name == "terms":
-            from indexers.encoders.terms import TermsEncoder
-
-            return TermsEncoder(self._dense)
-        return self._dense
-
-    def _image(self) -> Encoder:
-        from indexers.encoders.image import ImageEncoder, ImageOptions
-        from indexers.encoders.projection import load_projection, shipped
-
-        own = None if self.folder is None else self.folder / WHITENING
-        fitted = load_projection(own) if own is not None and own.is_file() else shipped("image_whitening")
-        return ImageEncoder(
-            self.models.files(IMAGE), options=ImageOptions(crops=self.settings.channels.image_views), whitening=fitted
-        )
+        return self.encoders.channels
 
     def fit_images(self, paths: Sequence[Path], folder: Path) -> None:
         """Fit the whitening of image vectors on a new library's own images. Before any channel is used."""
-        from indexers.encoders.image import ImageEncoder
-        from indexers.encoders.projection import save_projection
-
-        save_projection(folder / WHITENING, ImageEncoder(self.models.files(IMAGE)).fit(paths))
-
-    @cached_property
-    def _dense(self) -> DenseTextEncoder:
-        from indexers.encoders.dense import DenseTextEncoder
-
-        return DenseTextEncoder(self.models.files(DENSE))
-
-    @cached_property
-    def _bm25(self) -> dict[Kind, Encoder]:
-        from indexers.encoders.bm25 import Bm25Encoder, Bm25Options
-
-        return {kind: Bm25Encoder(options=Bm25Options(mean_terms=terms)) for kind, terms in MEAN_TERMS.items()}
+        self.encoders.fit_images(paths, folder)
 
     @cached_property
     def reranker(self) -> CrossEncoderReranker:
@@ -132,20 +64,21 @@ class Parts:
     def manifest(self) -> Manifest:
         """What a library built with these settings is made of."""
         entries = tuple(
-            ChannelEntry(
-                channel.kind, channel.name, channel.spec.form, channel.spec.dim, channel.spec.storage,
-                channel.encoder.fingerprint,
-            )
+            ChannelEntry(channel.kind, spec.name, spec.form, spec.dim, spec.storage, channel.encoder.fingerprint)
             for channel in self.channels()
-        )  # fmt: skip
+            for spec in channel.specs
+        )
         shaping = self.settings.model_dump(mode="json", include={"channels": True, "store": {"kind", "url", "prefix"}})
+        for name in {"late", "visual", "clip"} & self.encoders.channel_names:
+            # Where it runs is this machine's business; what it is belongs to the library.
+            shaping[name] = getattr(self.settings, name).model_dump(mode="json", exclude={"devices"})
         return Manifest(self.settings.preset, entries, SOURCES_VERSION, settings=shaping)
 
     def store(self, folder: Path) -> Store:
         """The store of a library folder."""
         specs: dict[Kind, tuple[VectorSpec, ...]] = {}
         for channel in self.channels():
-            specs[channel.kind] = (*specs.get(channel.kind, ()), channel.spec)
+            specs[channel.kind] = (*specs.get(channel.kind, ()), *channel.specs)
         settings = self.settings.store
         match settings.kind:
             case "embedded":
@@ -153,9 +86,10 @@ class Parts:
 
                 return EdgeStore.open(folder / "store", specs, root=folder)
             case "server":
-                from indexers.stores.server import ServerStore
+                from indexers.stores.server import Cluster, ServerOptions, ServerStore
 
-                return ServerStore.connect(settings.url, settings.api_key, settings.prefix, specs, folder)
+                options = ServerOptions(Cluster(settings.shards, settings.replicas))
+                return ServerStore.connect(settings.url, settings.api_key, settings.prefix, specs, folder, options)
             case "memory":
                 from indexers.stores.memory import MemoryStore
 
@@ -171,14 +105,26 @@ class Parts:
             settings.fusion.constant,
             dict(settings.fusion.weights),
             settings.fusion.candidates,
+            settings.fusion.union,
         )
         ranking = Ranking(
             fusion,
             RuleRouter(),
-            self.reranker if rerank else None,
+            self._reranker(store) if rerank else None,
             RerankOptions(settings.rerank.head, settings.rerank.weight, settings.fusion.constant),
         )
         return SearchEngine(store, self.channels(), ranking)
+
+    def _reranker(self, store: Store) -> Reranker:
+        if self.settings.rerank.kind == "cross-encoder":
+            return self.reranker
+        from rag.late_reranking import TokenFusionReranker
+
+        pages = {channel.name: channel for channel in self.channels() if channel.kind == "page"}
+        channel = pages.get("visual") or pages.get("late")
+        if channel is None:
+            raise ConfigError("rerank.kind = token-fusion reads the pages' visual or late channel; they have neither")
+        return TokenFusionReranker(store, channel.name, channel.encoder)
 
     def steps(self) -> Steps:
         """The steps of an answer: extractive, checked by rules."""
@@ -200,15 +146,6 @@ class Parts:
             k=answer.k,
             per_option=answer.per_option,
         )
-
-
-MEAN_TERMS: dict[Kind, float] = {"page": 256.0, "figure": 40.0, "case": 40.0, "fact": 8.0}
-"""Average lengths for BM25, in terms without stop words: what books, captions, reports and facts have, rounded."""
-
-
-def channel_spec(kind: Kind, spec: VectorSpec) -> VectorSpec:
-    """How a kind stores an encoder's rows: facts are short, one row each, so they need no multivector."""
-    return replace(spec, form="dense") if kind == "fact" and spec.form == "multi" else spec
 
 
 class Parsers:

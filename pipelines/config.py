@@ -16,7 +16,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from rag.errors import ConfigError
-from rag.types import Kind
+from rag.types import Kind, Storage
 
 DEFAULT_PRESET = "embedded"
 
@@ -48,14 +48,26 @@ class StoreSettings(_Section):
     url: str = "http://127.0.0.1:6333"
     api_key: str | None = None
     prefix: str = "vesalius"
+    shards: int = Field(1, ge=1, description="shards per collection on a cluster: a multiple of its nodes")
+    replicas: int = Field(1, ge=1, description="copies of each shard on a cluster")
+
+
+class RaySettings(_Section):
+    """How wide a build with --engine ray is."""
+
+    address: str = Field("local", description='"local" starts Ray here; "auto" or ray://HOST:10001 joins a cluster')
+    actors: int = Field(0, ge=0, description="encoders at work at once; 0: one per GPU, two without any")
+    cpus: float = Field(1.0, gt=0, description="cores reserved for each of them")
+    units: int = Field(32, ge=1, description="pages (groups of cases or facts) in one task")
+    writers: int = Field(1, ge=1, description="batches written at once; more than one only helps with a server")
 
 
 class ChannelSettings(_Section):
     """Which channels each passage kind has."""
 
-    pages: tuple[Literal["late", "dense", "bm25", "terms"], ...] = ("late", "dense", "bm25", "terms")
-    figures: tuple[Literal["late", "dense", "bm25", "image"], ...] = ("late", "dense", "bm25", "image")
-    cases: tuple[Literal["late", "dense", "bm25", "image"], ...] = ("late", "dense", "bm25", "image")
+    pages: tuple[Literal["late", "dense", "bm25", "terms", "visual"], ...] = ("late", "dense", "bm25", "terms")
+    figures: tuple[Literal["late", "dense", "bm25", "image", "clip"], ...] = ("late", "dense", "bm25", "image")
+    cases: tuple[Literal["late", "dense", "bm25", "image", "clip"], ...] = ("late", "dense", "bm25", "image")
     facts: tuple[Literal["dense", "bm25"], ...] = ("dense", "bm25")
     image_views: Literal[1, 2, 6] = Field(
         6, description="views of an indexed image: whole, centre, corners; more find more cut-outs and cost more"
@@ -66,12 +78,50 @@ class ChannelSettings(_Section):
         return {"page": self.pages, "figure": self.figures, "case": self.cases, "fact": self.facts}
 
 
+class VisualSettings(_Section):
+    """The encoder of page images (channel "visual"), how its rows are pooled and stored, and where it runs."""
+
+    model: str = Field("", description="a checkpoint: a folder, or a model id of the hub")
+    revision: str | None = Field(None, description="commit of the hub model; pin it")
+    library: Literal["auto", "colpali-engine", "sentence-transformers", "vllm"] = "auto"
+    url: str = Field("http://127.0.0.1:8000", description="the pooling server, for library vllm")
+    devices: tuple[str, ...] = Field(("auto",), description='"auto": every GPU, else the CPU')
+    dtype: Literal["auto", "bf16", "f32"] = "auto"
+    max_patches: int = Field(0, ge=0, description="patches of a page at the most; 0: as the model's processor says")
+    pool_factor: int = Field(1, ge=1, description="token pooling of the stored rows: so many become one")
+    storage: Storage = "f16"
+    coarse: Literal["rows", "columns", "rows-columns", "hierarchical", "none"] = "rows"
+    depth: int = Field(100, ge=1, description="pages that the pooled first stage keeps for exact scoring")
+
+
+class LateSettings(_Section):
+    """The rows of text late interaction (channel "late"): how many are stored, in which form, and a first stage."""
+
+    storage: Storage = "f16"
+    pool_factor: int = Field(1, ge=1, description="token pooling: so many rows become one; heat maps need 1")
+    coarse_rows: int = Field(0, ge=0, description="pooled rows of a first stage, for searching this channel alone")
+    depth: int = Field(100, ge=1, description="passages that the first stage keeps")
+
+
+class ClipSettings(_Section):
+    """A dual encoder for images and captions (channel "clip"): CLIP, SigLIP and their medical descendants."""
+
+    model: str = Field("", description="a folder or a model id of the hub; for open_clip also ARCHITECTURE/CHECKPOINT")
+    revision: str | None = None
+    library: Literal["auto", "open_clip", "transformers", "sentence-transformers"] = "auto"
+    devices: tuple[str, ...] = ("auto",)
+    dtype: Literal["auto", "bf16", "f32"] = "auto"
+
+
 class FusionSettings(_Section):
     """Reciprocal rank fusion; weights are named "kind.channel" and count 1 when absent."""
 
     depth: int = Field(200, ge=1)
     constant: float = Field(20.0, gt=0)
     candidates: int = Field(80, ge=1, description="hits of each other channel that late interaction reads")
+    union: Literal["none", "plain", "filled"] = Field(
+        "none", description="how pages found by image and by text meet: by score, or as a union of two cut lists"
+    )
     weights: dict[str, float] = Field(default_factory=dict)
 
 
@@ -82,6 +132,9 @@ class RerankSettings(_Section):
     """
 
     enabled: bool = False
+    kind: Literal["cross-encoder", "token-fusion"] = Field(
+        "cross-encoder", description="reads a page's text, or its late-interaction rows with the query's text and image"
+    )
     head: int = Field(10, ge=1)
     weight: float = Field(0.5, ge=0, le=1)
 
@@ -104,6 +157,10 @@ class Settings(_Section):
     pages: PageSettings = PageSettings()
     store: StoreSettings = StoreSettings()
     channels: ChannelSettings = ChannelSettings()
+    late: LateSettings = LateSettings()
+    visual: VisualSettings = VisualSettings()
+    clip: ClipSettings = ClipSettings()
+    ray: RaySettings = RaySettings()
     fusion: FusionSettings = FusionSettings()
     rerank: RerankSettings = RerankSettings()
     answer: AnswerSettings = AnswerSettings()
