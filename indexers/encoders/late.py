@@ -6,10 +6,11 @@ through a projection fitted at build time. Khattab and Zaharia, 2020, https://ar
 
 from __future__ import annotations
 
+import re
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import pairwise
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -19,9 +20,11 @@ from indexers.encoders.onnx_text import OnnxText
 from indexers.encoders.projection import fit_projection, project, projection_hash
 from indexers.encoders.unit_rows import unit_rows
 from indexers.encoders.window_texts import WindowOptions, WindowText, window_texts
+from indexers.encoders.windows import word_spans
 from indexers.model_lock import ModelFiles
 from rag.fingerprint import digest
-from rag.types import Matrix, Passage, Query, Vector, VectorSpec
+from rag.similarity import word_boxes
+from rag.types import Matrix, Passage, Query, Storage, Vector, VectorSpec
 
 STATE_DIM = 384
 
@@ -42,7 +45,7 @@ class LateOptions:
     windows: WindowOptions = field(default_factory=WindowOptions)
     once: bool = True
     keep_punctuation: bool = False
-    storage: Literal["f32", "f16"] = "f16"
+    storage: Storage = "f16"
 
 
 _DEFAULT = LateOptions()
@@ -96,6 +99,30 @@ class LateTextEncoder:
     def window_rows(self, passage: Passage) -> list[int]:
         """How many rows each window of the passage has, in order; they add up to the rows of its vector."""
         return [len(spans) for _, spans in self._window_spans(passage)]
+
+    def row_boxes(self, passage: Passage) -> Matrix:
+        """The box of the word that each row's token stands in, as `rag.protocols.Localizer` says.
+
+        NaN for every row of a passage that is no page, or has no word boxes or no size.
+        """
+        spans = self.spans(passage)
+        boxes = np.full((len(spans), 4), np.nan, np.float32)
+        words = word_boxes(passage)
+        if len(words):
+            starts = [start for start, _ in word_spans(passage.text)]
+            word = np.searchsorted(starts, spans[:, 0], side="right") - 1
+            boxed = word < len(words)
+            boxes[boxed] = words[word[boxed]]
+        return boxes
+
+    def query_tokens(self, query: Query) -> list[str]:
+        """For each row of a query's vector the word of the question that its token stands in, without punctuation."""
+        [encoding] = self._text.tokenize([query.text])
+        spans = [span for span in encoding.offsets if self._keeps(query.text, span)][:MOST_QUERY_ROWS]
+        words = word_spans(query.text)
+        starts = [start for start, _ in words]
+        names = [_bare(query.text[start:end]) for start, end in words]
+        return [names[bisect_right(starts, start) - 1] for start, _ in spans]
 
     def encode_passages(self, passages: Sequence[Passage]) -> list[Vector | None]:
         return [None if states is None else self._rows(states) for states in self._states(passages)]
@@ -159,3 +186,8 @@ class LateTextEncoder:
 
     def _rows(self, states: Matrix) -> Matrix:
         return unit_rows(states) if self._projection is None else project(states, self._projection)
+
+
+def _bare(word: str) -> str:
+    """A word without the marks around it; a word of marks alone stays as it is."""
+    return re.sub(r"^\W+|\W+$", "", word) or word

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from rag.cli.common import (
     Subcommands,
+    add_filters,
+    add_kinds,
     add_library,
     check_images,
     command,
@@ -17,6 +19,7 @@ from rag.cli.common import (
     note,
     parse_filters,
     parse_kinds,
+    place,
     write_batch,
 )
 from rag.errors import QueryError, UsageError
@@ -35,11 +38,9 @@ def add(subcommands: Subcommands) -> None:
     made.add_argument("text", nargs="?", default="", metavar="TEXT", help="the question")
     made.add_argument("--image", type=Path, action="append", default=[], metavar="F", help="an image of the question")
     made.add_argument("--option", action="append", default=[], metavar="TEXT", help="a choice; repeat for each")
-    made.add_argument("--in", dest="kinds", metavar="KINDS", help="pages,figures,cases,facts (default: all)")
+    add_kinds(made)
     made.add_argument("--patient", metavar="ID", help="only cases of this patient")
-    made.add_argument(
-        "--filter", action="append", default=[], metavar="KEY=VALUE", help="only passages with this value"
-    )
+    add_filters(made)
     made.add_argument("--single-pass", action="store_true", help="retrieve once (the only strategy of this version)")
     made.add_argument("--questions", type=Path, metavar="IN.jsonl", help="many questions, one JSON object per line")
     made.add_argument("--out", type=Path, metavar="OUT.jsonl", help="where the answers of --questions go")
@@ -154,10 +155,6 @@ def _show(answer: Answer) -> None:
     print(answer.text)
     for citation in answer.citations:
         passage = citation.passage
-        place = passage.document
-        if passage.page is not None:
-            place += f", page {passage.page}"
-        elif passage.record is not None:
-            place += f", record {passage.record}"
-        print(f"  [{citation.n}] {passage.kind}: {place}")
+        where = place(passage.document, passage.page, passage.record)
+        print(f"  [{citation.n}] {passage.kind}: {where}")
     print(f"confidence {answer.confidence:.2f}; {sum(answer.seconds.values()):.2f} s")

@@ -41,6 +41,18 @@ def add_library(made: argparse.ArgumentParser) -> None:
     made.add_argument("--library", type=Path, required=True, metavar="DIR", help="the library's folder")
 
 
+def add_kinds(made: argparse.ArgumentParser) -> None:
+    """The --in flag, read by `parse_kinds`."""
+    made.add_argument("--in", dest="kinds", metavar="KINDS", help="pages,figures,cases,facts (default: all)")
+
+
+def add_filters(made: argparse.ArgumentParser) -> None:
+    """The --filter flag, read by `parse_filters`."""
+    made.add_argument(
+        "--filter", action="append", default=[], metavar="KEY=VALUE", help="only passages with this value"
+    )
+
+
 def origins(args: argparse.Namespace) -> Origins:
     """Settings of this call, with where each came from."""
     from pipelines.config import load_settings
@@ -106,6 +118,13 @@ def check_images(paths: Sequence[Path]) -> tuple[Path, ...]:
         if not path.is_file():
             raise QueryError(f"there is no image {path}")
     return tuple(paths)
+
+
+def place(document: str, page: int | None, record: str | None) -> str:
+    """Where a passage stands, for a person."""
+    if page is not None:
+        return f"{document}, page {page}"
+    return document if record is None else f"{document}, record {record}"
 
 
 class Failures(NamedTuple):

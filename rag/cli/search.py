@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from rag.cli.common import (
     Subcommands,
+    add_filters,
+    add_kinds,
     add_library,
     check_images,
     command,
@@ -17,15 +19,17 @@ from rag.cli.common import (
     note,
     parse_filters,
     parse_kinds,
+    place,
     write_batch,
 )
 from rag.errors import QueryError, UsageError
 
 if TYPE_CHECKING:
+    from pipelines.heatmaps import PageMapper
     from pipelines.library import Library
     from pipelines.search import SearchResult
     from rag.rows import Row
-    from rag.types import Query
+    from rag.types import Kind, Query
 
 
 def add(subcommands: Subcommands) -> None:
@@ -34,14 +38,13 @@ def add(subcommands: Subcommands) -> None:
     add_library(made)
     made.add_argument("text", nargs="?", default="", metavar="TEXT", help="what to look for")
     made.add_argument("--image", type=Path, action="append", default=[], metavar="F", help="an image to look for")
-    made.add_argument("--in", dest="kinds", metavar="KINDS", help="pages,figures,cases,facts (default: all)")
+    add_kinds(made)
     made.add_argument("-k", type=int, default=10, metavar="N", help="how many hits (default 10)")
-    made.add_argument(
-        "--filter", action="append", default=[], metavar="KEY=VALUE", help="only passages with this value"
-    )
+    add_filters(made)
     made.add_argument("--no-rerank", action="store_true", help="leave out the cross-encoder (faster)")
     made.add_argument("--queries", type=Path, metavar="IN.jsonl", help="many queries, one JSON object per line")
     made.add_argument("--out", type=Path, metavar="OUT.jsonl", help="where the results of --queries go")
+    made.add_argument("--heatmap", type=Path, metavar="DIR", help="draw where on its pages the query was found")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -56,8 +59,9 @@ def run(args: argparse.Namespace) -> int:
         return _batch(args, filters)
     query = _query(args, filters)
     with open_library(args) as library:
-        result = library.search_timed(query, k=args.k, kinds=kinds, rerank=False if args.no_rerank else None)
-    row = _row(query, result)
+        row = _Search(args, library).row(query, kinds)
+    if args.heatmap:
+        note(args, f"heat maps are in {args.heatmap}")
     if args.json:
         emit_json(row)
     else:
@@ -83,7 +87,7 @@ def _batch(args: argparse.Namespace, filters: dict[str, tuple[str, ...]]) -> int
     rows = list(read_rows(args.queries))
     with open_library(args) as library:
         started = time.perf_counter()
-        failures = write_batch(rows, partial(_search_row, args, library, filters), row_id, args.out)
+        failures = write_batch(rows, partial(_search_row, _Search(args, library), filters), row_id, args.out)
     seconds = time.perf_counter() - started
     note(args, f"{failures.total} queries in {seconds:.1f} s, {failures.failed} failed; results in {args.out}")
     if args.json:
@@ -91,41 +95,62 @@ def _batch(args: argparse.Namespace, filters: dict[str, tuple[str, ...]]) -> int
     return failures.exit_code
 
 
-def _search_row(
-    args: argparse.Namespace, library: Library, filters: dict[str, tuple[str, ...]], row: Row
-) -> dict[str, Any]:
+def _search_row(search: _Search, filters: dict[str, tuple[str, ...]], row: Row) -> dict[str, Any]:
     from dataclasses import replace
 
     from rag.rows import kinds_of_row, query_from_row
 
-    query = replace(query_from_row(row, args.queries.parent), filters=filters)
-    kinds = parse_kinds(kinds_of_row(row) or args.kinds)
-    result = library.search_timed(query, k=args.k, kinds=kinds, rerank=False if args.no_rerank else None)
-    return _row(query, result)
+    query = replace(query_from_row(row, search.args.queries.parent), filters=filters)
+    return search.row(query, parse_kinds(kinds_of_row(row) or search.args.kinds))
 
 
-def _row(query: Query, result: SearchResult) -> dict[str, Any]:
-    from rag.rows import hit_to_row
+class _Search:
+    """What each query of a call goes through: search, then heat maps where they are asked for."""
 
-    return {
-        "id": query.id,
-        "hits": [hit_to_row(hit, rank) for rank, hit in enumerate(result.hits, start=1)],
-        "seconds": {stage: round(value, 6) for stage, value in result.seconds.items()},
-    }
+    def __init__(self, args: argparse.Namespace, library: Library) -> None:
+        self.args, self._library = args, library
+        # Made before the first search, so that a library without maps is refused at once.
+        self._mapper = _mapper(library) if args.heatmap else None
+        self._folders: set[str] = set()
+
+    def row(self, query: Query, kinds: tuple[Kind, ...]) -> dict[str, Any]:
+        """The result of one query as the interface prints it."""
+        from rag.rows import hit_to_row
+
+        rerank = False if self.args.no_rerank else None
+        result = self._library.search_timed(query, k=self.args.k, kinds=kinds, rerank=rerank)
+        hits = [hit_to_row(hit, rank) for rank, hit in enumerate(result.hits, start=1)]
+        if self._mapper is not None:
+            self._add_regions(self._mapper, query, result, hits)
+        seconds = {stage: round(value, 6) for stage, value in result.seconds.items()}
+        return {"id": query.id, "hits": hits, "seconds": seconds}
+
+    def _add_regions(self, mapper: PageMapper, query: Query, result: SearchResult, hits: list[dict[str, Any]]) -> None:
+        from pipelines.heatmap_files import query_folder, write_heatmaps
+
+        maps = mapper.maps(query, result.hits)
+        for found in maps:
+            hits[found.rank - 1]["regions"] = [region.row() for region in found.regions()]
+        folder = self.args.heatmap
+        if self.args.queries:
+            folder = query_folder(folder, query.id, self._folders)
+        write_heatmaps(folder, query, maps, mapper)
+
+
+def _mapper(library: Library) -> PageMapper:
+    from pipelines.heatmaps import LibrarySource, PageMapper
+
+    return PageMapper(LibrarySource(library), library.parts.channels())
 
 
 def _show(row: dict[str, Any]) -> None:
     if not row["hits"]:
         print("nothing found")
     for hit in row["hits"]:
-        place = hit["document"]
-        if hit["page"] is not None:
-            place += f", page {hit['page']}"
-        elif hit["record"] is not None:
-            place += f", record {hit['record']}"
+        where = place(hit["document"], hit["page"], hit["record"])
         channels = " ".join(f"{name}:{score['rank']}" for name, score in hit["channels"].items())
         text = " ".join(hit["text"].split())
-        print(f"{hit['rank']:3}. {hit['kind']:6} {place}  [{channels}]")
+        print(f"{hit['rank']:3}. {hit['kind']:6} {where}  [{channels}]")
         if text:
             print(f"     {text[:160]}{'...' if len(text) > 160 else ''}")
     print("seconds: " + ", ".join(f"{stage} {value:.3f}" for stage, value in row["seconds"].items()))
