@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import shutil
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from indexers.build import Source
-from indexers.journal import Journal, passage_checksum
+from indexers.journal import Journal
 from indexers.manifest import FILE, Manifest, read_manifest, write_manifest
+from indexers.switching import finish_switch
 from pipelines import compose
 from pipelines.answer_cards import PageImage
 from pipelines.config import Settings, load_settings
@@ -18,6 +21,7 @@ from pipelines.ingest import (
     FIT_FROM,
     BuildOptions,
     BuildReport,
+    MakeEngine,
     Sources,
     build_lock,
     clear,
@@ -26,12 +30,15 @@ from pipelines.ingest import (
     remove_passages,
     sample_images,
 )
+from pipelines.limits import require_fitting
+from pipelines.measures import folder_bytes, read_rates, recorded_rate
 from pipelines.search import SearchEngine, SearchResult
+from pipelines.verification import Checked, Findings, Repair, check_passages, inspect, repair
 from rag.errors import LibraryNotFound, UsageError
 from rag.protocols import Store
 from rag.types import KINDS, Hit, Kind, Passage, Query
 
-_VERIFY_BATCH = 512
+_READ_BATCH = 512
 
 
 class Library:
@@ -114,7 +121,7 @@ class Library:
         batch: list[str] = []
         for passage_id in self._store.ids(kind):
             batch.append(passage_id)
-            if len(batch) == _VERIFY_BATCH:
+            if len(batch) == _READ_BATCH:
                 yield from self._store.get(batch)
                 batch = []
         yield from self._store.get(batch)
@@ -133,10 +140,11 @@ class Library:
         return PageImage(page.images[0], float(width), float(height))
 
     def status(self) -> dict[str, Any]:
-        """Counts by kind, documents, fingerprint, and whether every document is complete."""
-        with _journal(self.folder) as journal:
+        """Counts by kind, documents, fingerprint, completeness, bytes on disk by part, and the last build's rate."""
+        with opened_journal(self.folder) as journal:
             documents = journal.documents()
         complete = all(document["complete"] for document in documents)
+        rates = read_rates(self.folder)
         return {
             "library": str(self.folder),
             "preset": self.manifest.preset,
@@ -144,36 +152,56 @@ class Library:
             "documents": documents,
             "fingerprint": self.manifest.fingerprint,
             "state": "complete" if complete else "partial",
+            "bytes": folder_bytes(self.folder),
+            "last_build": asdict(rates[-1]) if rates else None,
         }
 
     def verify(self) -> dict[str, Any]:
         """Compare the store with the journal: passages that are missing, orphaned or altered, by kind and id."""
-        found: dict[str, list[dict[str, str]]] = {"missing": [], "orphaned": [], "altered": []}
-        with _journal(self.folder) as journal:
-            for kind in KINDS:
-                expected = dict(journal.checksums(kind))
-                for passage in self.passages(kind):
-                    checksum = expected.pop(passage.id, None)
-                    if checksum is None:
-                        found["orphaned"].append({"kind": kind, "id": passage.id})
-                    elif checksum != passage_checksum(passage):
-                        found["altered"].append({"kind": kind, "id": passage.id})
-                found["missing"] += [{"kind": kind, "id": passage_id} for passage_id in expected]
-        return {"ok": not any(found.values()), **found}
+        found = Findings()
+        with opened_journal(self.folder) as journal:
+            for _ in check_passages(self._store, journal, found):
+                pass
+        lists = {"missing": found.missing, "orphaned": found.orphaned, "altered": found.altered}
+        problems = {name: [{"kind": row.kind, "id": row.id} for row in rows] for name, rows in lists.items()}
+        return {"ok": found.ok, **problems}
+
+    def inspect(self, *, deep: bool = False) -> Findings:
+        """As `verify`, and whether image files and vectors are there and sound; all vectors when `deep`."""
+        with opened_journal(self.folder) as journal:
+            return inspect(self._checked(journal), deep=deep)
+
+    def repair(self, *, deep: bool = False) -> tuple[Findings, Repair]:
+        """Inspect, delete what no document gave, and un-mark what is missing for the next build."""
+        with build_lock(self.folder), opened_journal(self.folder) as journal:
+            checked = self._checked(journal)
+            found = inspect(checked, deep=deep)
+            return found, repair(checked, found)
+
+    def _checked(self, journal: Journal) -> Checked:
+        return Checked(self.folder, self._store, journal, self._parts.channels())
 
     def remove(self, names: Sequence[str]) -> dict[str, int]:
         """Remove documents by name; returns the passages removed by kind. Raises UsageError for an unknown name."""
         before = Counter({kind: self._store.count(kind) for kind in KINDS})
-        with build_lock(self.folder), _journal(self.folder) as journal:
+        with build_lock(self.folder), opened_journal(self.folder) as journal:
             documents = {name: journal.named(name) for name in names}
             unknown = sorted(name for name, found in documents.items() if not found)
             if unknown:
                 known = ", ".join(sorted({str(row["name"]) for row in journal.documents()})) or "none"
                 raise UsageError(f"no document {', '.join(unknown)} in {self.folder}; documents are: {known}")
             for name, found in documents.items():
+                # The journal comes last: stopped before, the same command finds the document again and goes on.
                 remove_passages(name, [source for _, source in found], self._store)
+                for sha256, _ in found:
+                    shutil.rmtree(self.folder / "images" / sha256[:16], ignore_errors=True)
                 journal.forget(found, name)
         return {kind: before[kind] - self._store.count(kind) for kind in KINDS}
+
+    @property
+    def store(self) -> Store:
+        """The store behind this library."""
+        return self._store
 
     def close(self) -> None:
         """Release the store."""
@@ -192,9 +220,11 @@ def build_library(
     """Index sources into the library folder, making it when needed, and go on where an earlier build stopped.
 
     Raises IndexMismatch when the library was made with another configuration (unless `fresh`), UsageError when there
-    is nothing to index, StoreError when another build is at work.
+    is nothing to index, ConfigError when a page would not fit into a multivector, StoreError when another build is at
+    work.
     """
     options = options or BuildOptions()
+    finish_switch(folder)
     parts = compose.Parts(settings, folder)
     parts.require_models()
     with build_lock(folder):
@@ -202,14 +232,32 @@ def build_library(
             clear(folder)
         elif (folder / FILE).exists():
             read_manifest(folder).require(parts.manifest())
-        found = find_sources(wanted, compose.Parsers(settings, folder))
+        found = find_sources(_absolute(wanted), compose.Parsers(settings, folder))
         if not (folder / FILE).exists():
             _begin(parts, folder, found[0])
+        require_fitting(settings, parts.channels())
         store = parts.store(folder)
         try:
-            return ingest(folder, store, parts.channels(), found, options)
+            with recorded_rate(folder):
+                return ingest(folder, store, parts.channels(), found, options, _engine(folder, settings, options))
         finally:
             store.close()
+
+
+def _engine(folder: Path, settings: Settings, options: BuildOptions) -> MakeEngine | None:
+    """Ray, when it is asked for. Its workers wire their own encoders from the settings."""
+    if not options.ray:
+        return None
+    from indexers.ray_engine import RayBuilder, RayOptions
+    from pipelines.workers import LibraryWorker
+
+    worker, wide = LibraryWorker(settings, folder.absolute()), RayOptions(**settings.ray.model_dump())
+    return lambda store, journal, meter: RayBuilder(store, journal, worker, meter, wide)
+
+
+def _absolute(wanted: Sources) -> Sources:
+    """The journal notes where files are, for a rebuild from any working directory."""
+    return Sources(*(tuple(path.absolute() for path in paths) for _, paths in wanted.by_kind()))
 
 
 def _begin(parts: compose.Parts, folder: Path, sources: Sequence[Source]) -> None:
@@ -221,35 +269,9 @@ def _begin(parts: compose.Parts, folder: Path, sources: Sequence[Source]) -> Non
     write_manifest(folder, parts.manifest())
 
 
-def plan_library(folder: Path, wanted: Sources, settings: Settings) -> dict[str, Any]:
-    """What a build would do, without doing it: units to index and units already done, by document."""
-    parts = compose.Parts(settings, folder)
-    rebuild = None
-    if (folder / FILE).exists():
-        read_manifest(folder).require(parts.manifest())
-    sources, skipped = find_sources(wanted, compose.Parsers(settings, folder))
-    rows = []
-    for source in sources:
-        done = _units_done(folder, source.document.sha256, source.document.source)
-        document = source.document
-        rows.append({"document": document.name, "source": document.source, "units": document.units, "done": done})
-    todo = sum(max(row["units"] - row["done"], 0) for row in rows)  # type: ignore[operator]
-    return {"library": str(folder), "documents": rows, "units_to_do": todo, "skipped": skipped, "rebuild": rebuild}
-
-
-def _units_done(folder: Path, sha256: str, source: str) -> int:
-    if not (folder / "journal.sqlite").exists():
-        return 0
-    with _journal(folder) as journal:
-        return sum(
-            int(str(row["units_done"]))
-            for row in journal.documents()
-            if row["sha256"] == sha256 and row["source"] == source
-        )
-
-
 @contextmanager
-def _journal(folder: Path) -> Iterator[Journal]:
+def opened_journal(folder: Path) -> Iterator[Journal]:
+    """The journal of a library that exists. Raises LibraryNotFound or StoreError."""
     if not (folder / FILE).exists():
         raise LibraryNotFound(folder)
     journal = Journal(folder / "journal.sqlite")

@@ -1,4 +1,4 @@
-"""`vesalius index`: plan, build, add to, inspect and prune a library."""
+"""`vesalius index`: plan, build and add to a library; `index_upkeep` keeps it in order, `index_card` measures it."""
 
 from __future__ import annotations
 
@@ -7,43 +7,45 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rag.cli import index_card, index_upkeep
 from rag.cli.common import Subcommands, add_library, command, emit_json, note, progress_sink, settings
 from rag.errors import UsageError
 
 if TYPE_CHECKING:
     from pipelines.ingest import BuildReport, Sources
-    from pipelines.library import Library
+    from pipelines.plan import BuildPlan
 
 _SHOWN = 20
 
 
 def add(subcommands: Subcommands) -> None:
     """Declare the command."""
-    top = subcommands.add_parser("index", help="plan, build, inspect and prune a library")
+    top = subcommands.add_parser("index", help="plan, build, inspect, move and rebuild a library")
     group = top.add_subparsers(title="actions", metavar="ACTION", required=True)
     build = command(group, "build", run_build, "index books, cases and facts; goes on where an earlier build stopped")
     grow = command(group, "add", run_add, "index more sources into an existing library")
-    plan = command(group, "plan", run_plan, "say what a build would do, without doing it")
+    plan = command(group, "plan", run_plan, "say what a build would do, need and take, without doing it")
     for made in (build, grow, plan):
         add_library(made)
-        for kind, what in (
-            ("pages", "a PDF, a folder of PDFs, or page images"),
-            ("cases", "records.jsonl or .csv with images and reports, or a folder of them"),
-            ("facts", "triples as TSV(.gz), OBO(.gz) or #-separated CSV, or a folder of them"),
-        ):
-            made.add_argument(f"--{kind}", type=Path, action="append", default=[], metavar="PATH", help=what)
-    build.add_argument("--engine", choices=["local"], default="local", help="where encoding runs")
+        add_sources(made)
+    build.add_argument(
+        "--engine", choices=["local", "ray"], default="local", help="where encoding runs (ray: settings ray.*)"
+    )
     build.add_argument("--limit", type=int, metavar="N", help="index at most N units of each file (to try things out)")
     build.add_argument("--fresh", action="store_true", help="delete what the library holds and start anew")
-    for name, run, summary in (
-        ("status", run_status, "counts, documents, fingerprint and state"),
-        ("verify", run_verify, "compare the store with the journal; exit 1 when something is missing or altered"),
-        ("remove", run_remove, "remove documents by name"),
+    plan.add_argument("--no-measure", action="store_true", help="load no model: earlier builds and assumptions instead")
+    add_sources(index_upkeep.add(group))
+    index_card.add(group)
+
+
+def add_sources(made: argparse.ArgumentParser) -> None:
+    """The flags that name source files."""
+    for kind, what in (
+        ("pages", "a PDF, a folder of PDFs, or page images"),
+        ("cases", "records.jsonl or .csv with images and reports, or a folder of them"),
+        ("facts", "triples as TSV(.gz), OBO(.gz) or #-separated CSV, or a folder of them"),
     ):
-        made = command(group, name, run, summary)
-        add_library(made)
-        if name == "remove":
-            made.add_argument("documents", nargs="+", metavar="DOCUMENT", help="name of a document, as status shows it")
+        made.add_argument(f"--{kind}", type=Path, action="append", default=[], metavar="PATH", help=what)
 
 
 def run_build(args: argparse.Namespace) -> int:
@@ -54,7 +56,7 @@ def run_build(args: argparse.Namespace) -> int:
 
     if args.limit is not None and args.limit < 1:
         raise UsageError(f"--limit {args.limit}: it must be 1 or more")
-    options = BuildOptions(args.fresh, args.limit, progress_sink(args))
+    options = BuildOptions(args.fresh, args.limit, progress_sink(args), ray=args.engine == "ray")
     chosen = settings(args) if args.fresh else library_settings(args)
     return _show_build(args, build_library(args.library, _sources(args), chosen, options))
 
@@ -73,73 +75,65 @@ def run_add(args: argparse.Namespace) -> int:
 
 def run_plan(args: argparse.Namespace) -> int:
     """Print what a build would do."""
-    from pipelines.library import plan_library
+    from pipelines.planning import plan_library
     from rag.cli.opening import library_settings
 
-    plan = plan_library(args.library, _sources(args), library_settings(args))
-    skipped = [asdict(item) for item in plan["skipped"]]
+    plan = plan_library(args.library, _sources(args), library_settings(args), measure=not args.no_measure)
     if args.json:
-        emit_json({**plan, "skipped": skipped})
+        emit_json(plan.as_json())
         return 0
-    for row in plan["documents"]:
-        print(f"{row['source']:6} {row['document']}: {row['units']} units, {row['done']} done already")
-    print(f"to do: {plan['units_to_do']} units into {args.library}")
-    _show_skipped(skipped)
+    width = max([len(row.document) for row in plan.documents] + [8])
+    print(f"{'source':6}  {'document':{width}}  {'units':>7}  {'done':>7}  state")
+    for row in plan.documents:
+        why = f": {row.why}" if row.why else ""
+        print(f"{row.source:6}  {row.document:{width}}  {row.units:7}  {row.done:7}  {row.state}{why}")
+    if plan.absent:
+        print(f"in the library, not among these sources, and kept: {', '.join(plan.absent)}")
+    _show_rebuild(plan)
+    print(f"to do: {plan.units_to_do()} units into {args.library}")
+    _show_needs(plan)
+    _show_skipped([asdict(item) for item in plan.skipped])
     return 0
 
 
-def run_status(args: argparse.Namespace) -> int:
-    """Print what a library holds."""
-    with _open(args) as library:
-        status = library.status()
-    if args.json:
-        emit_json(status)
-        return 0
-    print(f"{args.library}: {status['state']}, preset {status['preset']}, fingerprint {status['fingerprint']}")
-    print(", ".join(f"{count} {kind}s" for kind, count in status["counts"].items()))
-    for row in status["documents"]:
-        units = f"{row['units_done']}/{row['units']} units"
-        print(f"  {row['source']:6} {row['name']}: {row['passages']} passages, {units}")
-    return 0
+def _show_rebuild(plan: BuildPlan) -> None:
+    if plan.rebuild is None:
+        return
+    print("everything has to be made again, because the library was built otherwise:")
+    for difference in (*plan.rebuild.settings, *plan.rebuild.reasons):
+        print(f"  {difference.field}: {difference.stored} when built, {difference.wanted} now")
+    print(f"  {plan.rebuild.remedy}")
 
 
-def run_verify(args: argparse.Namespace) -> int:
-    """Compare store and journal."""
-    with _open(args) as library:
-        found = library.verify()
-    if args.json:
-        emit_json(found)
-    else:
-        print("every passage is there and as it was written" if found["ok"] else "the library is damaged:")
-        for problem in ("missing", "orphaned", "altered"):
-            for item in found[problem][:_SHOWN]:
-                print(f"  {problem}: {item['kind']} {item['id']}")
-            if len(found[problem]) > _SHOWN:
-                print(f"  and {len(found[problem]) - _SHOWN} more {problem}")
-    return 0 if found["ok"] else 1
+def _show_needs(plan: BuildPlan) -> None:
+    parts = {name: size for name, size in plan.bytes_by_part.items() if size}
+    if parts:
+        shown = ", ".join(f"{name} {readable(size)}" for name, size in parts.items())
+        print(f"bytes: {readable(sum(parts.values()))} ({shown})")
+    for source, rate in plan.rates.items():
+        print(f"time: {rate.seconds:.2f} s per unit of {source} ({rate.origin})")
+    if plan.rates:
+        print(f"in all: about {plan.seconds:.0f} s")
+    if plan.devices:
+        print(f"devices: {plan.device_hours:.2f} hours of work for {len(plan.devices)} ({', '.join(plan.devices)})")
+    print(f"disk: {readable(plan.disk.free)} free in {plan.disk.where}, {readable(plan.disk.need)} wanted")
+    for warning in plan.warnings:
+        print(f"warning: {warning}")
 
 
-def run_remove(args: argparse.Namespace) -> int:
-    """Remove documents."""
-    with _open(args) as library:
-        removed = library.remove(args.documents)
-    if args.json:
-        emit_json({"removed": removed})
-    else:
-        print("removed " + ", ".join(f"{count} {kind}s" for kind, count in removed.items()))
-    return 0
+def readable(size: float) -> str:
+    """Bytes in words: decimal units, as disks are sold."""
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if size < 1000:
+            return f"{size:.0f} {unit}" if unit == "bytes" else f"{size:.1f} {unit}"
+        size /= 1000
+    return f"{size:.1f} TB"
 
 
 def _sources(args: argparse.Namespace) -> Sources:
     from pipelines.ingest import Sources
 
     return Sources(tuple(args.pages), tuple(args.cases), tuple(args.facts))
-
-
-def _open(args: argparse.Namespace) -> Library:
-    from rag.cli.opening import open_library
-
-    return open_library(args)
 
 
 def _show_build(args: argparse.Namespace, report: BuildReport) -> int:
@@ -155,12 +149,16 @@ def _show_build(args: argparse.Namespace, report: BuildReport) -> int:
                 "resumed": report.resumed,
                 "seconds": round(report.seconds["wall"], 3),
                 "stages": {name: round(value, 3) for name, value in report.seconds.items()},
+                "devices": dict(report.devices),
                 "fingerprint": read_manifest(args.library).fingerprint,
             }
         )
     else:
         counts = ", ".join(f"{count} {kind}s" for kind, count in report.counts.items())
         print(f"{args.library} holds {counts} ({report.seconds['wall']:.1f} s)")
+        if report.devices:
+            idle, padding = report.devices["device_idle"], report.devices["padding"]
+            print(f"devices idle {idle:.1%} of the time, padding {padding:.1%} of their work")
         _show_skipped(skipped)
         note(args, f'ask it: vesalius ask "..." --library {args.library}')
     return 1 if skipped else 0

@@ -5,12 +5,14 @@ from __future__ import annotations
 import argparse
 
 from indexers.manifest import FILE, read_manifest
+from indexers.switching import finish_switch
 from pipelines.config import Settings, load_settings
 from pipelines.library import Library
 
 
 def library_settings(args: argparse.Namespace) -> Settings:
     """Settings of this call on top of those that the library was built with, if there is one already."""
+    finish_switch(args.library)
     if not (args.library / FILE).is_file():
         return load_settings(args.preset, args.config, args.set).settings
     manifest = read_manifest(args.library)

@@ -55,7 +55,10 @@ def subcommand(words):
     return found
 
 
-HELP = ["", "demo", "models pull", "index build", "search", "ask", "eval retrieval", "config show", "init", "doctor"]
+HELP = [
+    "", "demo", "models pull", "index build", "index plan", "index verify", "index export", "index import",
+    "index rebuild", "search", "ask", "eval retrieval", "config show", "init", "doctor",
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("command", HELP)
