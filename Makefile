@@ -22,9 +22,15 @@ check: $(VENV)/.ready
 bench: models
 	$(BIN)/python -m benchmarks.search
 	$(BIN)/python -m benchmarks.build
+	$(BIN)/python -m benchmarks.pipeline
+	$(BIN)/python -m benchmarks.two_stage --pages 1000 --coarse runs-32 --depths 100 150
+	$(BIN)/python -m benchmarks.upsert
+	$(BIN)/python -m benchmarks.kill --kills 20
+	$(BIN)/python -m benchmarks.faults
+	$(BIN)/python -m benchmarks.awkward_pdfs --mutants 200
 
 slow: models
-	$(BIN)/python -m pytest -m slow
+	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -m slow -o timeout=900
 
 models: $(VENV)/.ready
 	$(BIN)/vesalius models pull --quiet

@@ -89,7 +89,7 @@ class VisualSettings(_Section):
     dtype: Literal["auto", "bf16", "f32"] = "auto"
     max_patches: int = Field(0, ge=0, description="patches of a page at the most; 0: as the model's processor says")
     pool_factor: int = Field(1, ge=1, description="token pooling of the stored rows: so many become one")
-    storage: Storage = "f16"
+    storage: Storage = "turbo8"
     coarse: Literal["rows", "columns", "rows-columns", "hierarchical", "none"] = "rows"
     depth: int = Field(100, ge=1, description="pages that the pooled first stage keeps for exact scoring")
 
@@ -97,7 +97,7 @@ class VisualSettings(_Section):
 class LateSettings(_Section):
     """The rows of text late interaction (channel "late"): how many are stored, in which form, and a first stage."""
 
-    storage: Storage = "f16"
+    storage: Storage = "turbo8"
     pool_factor: int = Field(1, ge=1, description="token pooling: so many rows become one; heat maps need 1")
     coarse_rows: int = Field(0, ge=0, description="pooled rows of a first stage, for searching this channel alone")
     depth: int = Field(100, ge=1, description="passages that the first stage keeps")
