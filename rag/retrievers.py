@@ -23,14 +23,14 @@ Union = Literal["none", "plain", "filled"]
 class Channel:
     """One searchable channel of one passage kind. Encoders are shared: a query is encoded once for all kinds.
 
-    `coarse` is a channel of a few pooled rows that the encoder makes along with it: the first stage of its search,
-    which keeps the `prefetch.depth` best passages.
+    `coarse` are channels of fewer, pooled rows that the encoder makes along with it: the earlier stages of its search,
+    which `prefetch` names.
     """
 
     kind: Kind
     spec: VectorSpec
     encoder: Encoder
-    coarse: VectorSpec | None = None
+    coarse: tuple[VectorSpec, ...] = ()
     prefetch: Prefetch | None = None
 
     @property
@@ -40,8 +40,8 @@ class Channel:
 
     @property
     def specs(self) -> tuple[VectorSpec, ...]:
-        """What a store keeps for this channel: its vectors, and the pooled ones of a first stage."""
-        return (self.spec,) if self.coarse is None else (self.spec, self.coarse)
+        """What a store keeps for this channel: its vectors, and the pooled ones of earlier stages."""
+        return (self.spec, *self.coarse)
 
 
 @dataclass(frozen=True, slots=True)

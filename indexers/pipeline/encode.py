@@ -140,8 +140,8 @@ def _encode_together(passages: Sequence[Passage], channels: Sequence[Channel]) -
         for found, vector in zip(vectors, channel.encoder.encode_passages(passages), strict=True):
             if vector is not None:
                 found[channel.name] = storable(channel.spec, vector)
-                if channel.coarse is not None and isinstance(channel.encoder, PooledEncoder):
-                    found[channel.coarse.name] = channel.encoder.coarse(np.asarray(vector))
+                if channel.coarse and isinstance(channel.encoder, PooledEncoder):
+                    found[channel.coarse[0].name] = channel.encoder.coarse(np.asarray(vector))
     return vectors
 
 

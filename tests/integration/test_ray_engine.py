@@ -32,7 +32,7 @@ class DyingWorker(LibraryWorker):
             self.marker.touch(exist_ok=False)
         except FileExistsError:
             return LibraryWorker.parser(self, path, source)
-        os.kill(os.getpid(), signal.SIGKILL)
+        return os.kill(os.getpid(), signal.SIGKILL)
 
 
 def stored(folder):

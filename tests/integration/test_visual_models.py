@@ -108,7 +108,7 @@ def test_a_page_does_not_depend_on_the_padding_of_its_batch(encoders, family, pa
     together = encoder.forward("cpu", prepared)
     for item, found in zip(prepared, together, strict=True):
         [alone] = encoder.forward("cpu", [item])
-        assert list(found) == ["visual", "visual_coarse"]
+        assert list(found) == ["visual", "visual_coarse", "visual_first"]
         assert len(found["visual"]) == item.patches
         for channel, rows in found.items():
             assert rows.dtype == np.float32

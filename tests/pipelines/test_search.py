@@ -123,7 +123,7 @@ def test_a_channel_with_pooled_rows_is_searched_in_two_stages(store, channels):
 
     late = HashEncoder("late", form="multi", dim=64)
     coarse = VectorSpec("late_coarse", "multi", 64, graph=True)
-    two_stages = Channel("page", late.spec, late, coarse, Prefetch("late_coarse", 2))
+    two_stages = Channel("page", late.spec, late, (coarse,), Prefetch("late_coarse", 2))
     watched = Watched({"page": two_stages.specs})
     for number in TEXTS:
         rows = late.encode_passages([page(number)])[0]

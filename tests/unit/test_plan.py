@@ -266,7 +266,7 @@ class FakeDevices:
 
 def test_work_on_devices_is_told_apart_and_both_stages_are_counted(tmp_path):
     encoder = FakeDevices()
-    channel = Channel("page", encoder.spec, encoder, encoder.specs[1])
+    channel = Channel("page", encoder.spec, encoder, encoder.specs[1:])
     cost = CostMeter([channel], tmp_path).measure([Source(BOOK, Book())], "pages")
     assert {item.spec.name: item.rows for item in cost.channels} == {"visual": 10, "visual-coarse": 2}
     assert cost.host_s == 0

@@ -95,15 +95,12 @@ def test_an_encoder_plays_its_roles_and_names_its_channels(tmp_path):
     encoder = open_visual(VisualOptions(str(checkpoint(tmp_path / "m")), storage="int8", devices=("cpu",)))
     assert isinstance(encoder, DeviceEncoder)
     assert isinstance(encoder, Localizer)
-    full, coarse = encoder.specs
+    full, coarse, first = encoder.specs
     assert (full.name, full.form, full.dim, full.storage, full.graph) == ("visual", "multi", 128, "int8", False)
-    assert (coarse.name, coarse.form, coarse.dim, coarse.storage, coarse.graph) == (
-        "visual_coarse",
-        "multi",
-        128,
-        "f16",
-        True,
-    )
+    assert [(spec.name, spec.form, spec.dim, spec.storage, spec.graph) for spec in (coarse, first)] == [
+        ("visual_coarse", "multi", 128, "f16", False),
+        ("visual_first", "multi", 128, "f16", True),
+    ]
     assert encoder.spec == full
     assert encoder.patch_bytes() > 0
 

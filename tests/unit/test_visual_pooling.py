@@ -93,6 +93,15 @@ def test_a_page_becomes_its_full_rows_and_the_means_of_its_patches(rng):
     assert vectors["visual"].dtype == vectors["visual_coarse"].dtype == np.float32
 
 
+def test_the_first_stage_has_the_means_of_runs_of_coarse_rows(rng):
+    vectors = finished(unit(rng, 40), np.ones(40, bool), uniform_grid(20, 2), VisualOptions("m", coarse="rows"))
+    coarse, first = vectors["visual_coarse"], vectors["visual_first"]
+    assert (len(coarse), len(first)) == (20, 8)
+    np.testing.assert_allclose(first[0], scaled(coarse[:3].mean(0, keepdims=True))[0], atol=1e-5)
+    few = finished(unit(rng, 6), np.ones(6, bool), uniform_grid(3, 2), VisualOptions("m", coarse="rows"))
+    np.testing.assert_allclose(few["visual_first"], few["visual_coarse"], atol=1e-6)
+
+
 def test_token_pooling_shortens_the_full_rows_alone(rng):
     rows = unit(rng, 30)
     grid, everything = uniform_grid(5, 6), np.ones(30, dtype=bool)

@@ -174,9 +174,9 @@ def test_a_page_is_scaled_here_to_what_the_model_reads(folder, server, tmp_path)
 
 def test_without_the_checkpoint_the_server_tells_the_dimensions(server, pictures):
     encoder = open_visual(options("org/served-model", server, coarse="hierarchical"))
-    assert [spec.dim for spec in encoder.specs] == [DIM, DIM]
+    assert [spec.dim for spec in encoder.specs] == [DIM, DIM, DIM]
     [found] = encoder.forward("", [encoder.prepare(page(pictures[0]))])
-    assert len(found["visual_coarse"]) == 32
+    assert (len(found["visual_coarse"]), len(found["visual_first"])) == (32, 8)
     with pytest.raises(ConfigError, match="checkpoint's folder"):
         encoder.row_boxes(page(pictures[0]))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from indexers.encoders.visual.torch_library import Dtype
@@ -13,7 +13,9 @@ Library = Literal["auto", "colpali-engine", "sentence-transformers", "vllm"]
 Coarse = Literal["rows", "columns", "rows-columns", "hierarchical", "none"]
 
 CHANNEL = "visual"
-COARSE_CHANNEL = "visual_coarse"
+COARSE_CHANNEL, FIRST_CHANNEL = "visual_coarse", "visual_first"
+FIRST_ROWS = 8
+"""Rows of the very first stage, means of runs of coarse rows: few enough for a graph over very many pages."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,8 +25,8 @@ class VisualOptions:
     model: a checkpoint's folder or a model id of the hub, with `revision` a commit of it; for "vllm" the served model's
     name, a folder where the server reads a folder. url: the vLLM server. devices: names, or "auto" for every GPU, else
     the CPU. max_patches: image rows of a page at the most, 0 for what the model's processor says; fewer patches mean a
-    coarser picture. pool_factor: token pooling, so many rows become one. coarse: the few rows of a first search stage:
-    means over each row or column of patches, clusters, or none.
+    coarser picture. pool_factor: token pooling, so many rows become one. coarse: the few rows of the first search
+    stages: means over each row or column of patches, clusters, or none.
 
     Raises:
         ConfigError: a number is out of range.
@@ -38,7 +40,7 @@ class VisualOptions:
     dtype: Dtype = "auto"
     max_patches: int = 0
     pool_factor: int = 1
-    storage: Storage = "f16"
+    storage: Storage = "turbo8"
     coarse: Coarse = "rows"
 
     def __post_init__(self) -> None:
@@ -50,11 +52,12 @@ class VisualOptions:
             raise ConfigError("visual.model is empty: give a checkpoint's folder or a model id of the hub")
 
     def specs(self, dim: int) -> tuple[VectorSpec, ...]:
-        """The channels of an encoder with `dim` dimensions: the full rows, and unless coarse is "none" the pooled."""
+        """The channels of an encoder with `dim` dimensions: the full rows; the pooled ones, finer first, if any."""
         full = VectorSpec(CHANNEL, "multi", dim, self.storage)
         if self.coarse == "none":
             return (full,)
-        return (full, VectorSpec(COARSE_CHANNEL, "multi", dim, "f16", graph=True))
+        coarse, first = (VectorSpec(name, "multi", dim, "f16") for name in (COARSE_CHANNEL, FIRST_CHANNEL))
+        return (full, coarse, replace(first, graph=True))
 
     def identity(self) -> dict[str, object]:
         """The settings that change stored vectors, for a fingerprint.
@@ -67,5 +70,6 @@ class VisualOptions:
             "max_patches": self.max_patches,
             "pool_factor": self.pool_factor,
             "coarse": self.coarse,
+            "first": FIRST_ROWS,
             "storage": self.storage,
         }

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from indexers.encoders.unit_rows import unit_rows
 from indexers.encoders.visual.grids import PageGrid
-from indexers.encoders.visual.options import CHANNEL, COARSE_CHANNEL, VisualOptions
+from indexers.encoders.visual.options import CHANNEL, COARSE_CHANNEL, FIRST_CHANNEL, FIRST_ROWS, VisualOptions
 from indexers.encoders.visual.pooling import (
     Labels,
     averaging,
@@ -56,7 +56,10 @@ def finished(
         full = _unit(_product(averaging(row_labels(scaled, options.pool_factor)), scaled))
     vectors = {CHANNEL: _array(full)}
     if options.coarse != "none":
-        vectors[COARSE_CHANNEL] = _array(_coarse(scaled, is_patch, grid, options))
+        coarse = _coarse(scaled, is_patch, grid, options)
+        vectors[COARSE_CHANNEL] = _array(coarse)
+        runs = np.arange(len(coarse)) * min(FIRST_ROWS, len(coarse)) // max(len(coarse), 1)
+        vectors[FIRST_CHANNEL] = _array(_unit(_product(averaging(runs), coarse)))
     return vectors
 
 
