@@ -102,7 +102,7 @@ def real_channel(model: str) -> Channel:
 
     encoder = open_visual(VisualOptions(model=model))
     encoder.encode_queries([Query(text="warm up")])
-    return Channel("page", encoder.spec, encoder, next(iter(encoder.specs[1:]), None))
+    return Channel("page", encoder.spec, encoder, encoder.specs[1:])
 
 
 def drop(item: Work | Document) -> None:

@@ -60,7 +60,7 @@ class SimulatedEncoder:
 
     def channel(self, kind: Kind = "page") -> Channel:
         """The channel that it fills."""
-        return Channel(kind, self.spec, self, self.specs[1])
+        return Channel(kind, self.spec, self, self.specs[1:])
 
     def prepare(self, passage: Passage) -> Prepared | None:
         """Open and resize the page image, and cut it into patches; a device scales the numbers itself."""
