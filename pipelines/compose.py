@@ -50,6 +50,15 @@ class Parts:
         """Every channel of every kind, with its encoder."""
         return self.encoders.channels
 
+    def image_sources(self) -> frozenset[SourceKind]:
+        """The kinds of source whose images get a vector of the channel "image"."""
+        # Read from the settings: making the encoder here would fix its whitening before it is fitted.
+        by_source: dict[SourceKind, tuple[str, ...]] = {
+            "pages": self.settings.channels.figures,
+            "cases": self.settings.channels.cases,
+        }
+        return frozenset(source for source, names in by_source.items() if "image" in names)
+
     def fit_images(self, paths: Sequence[Path], folder: Path) -> None:
         """Fit the whitening of image vectors on a new library's own images. Before any channel is used."""
         self.encoders.fit_images(paths, folder)

@@ -263,7 +263,7 @@ def _absolute(wanted: Sources) -> Sources:
 def _begin(parts: compose.Parts, folder: Path, sources: Sequence[Source]) -> None:
     """Begin a library: fit what is fitted on its own images, then write down what it is made with."""
     if compose.IMAGE in parts.model_names() and not (folder / compose.WHITENING).exists():
-        images = sample_images(sources)
+        images = sample_images([source for source in sources if source.document.source in parts.image_sources()])
         if len(images) >= FIT_FROM:
             parts.fit_images(images, folder)
     write_manifest(folder, parts.manifest())
