@@ -14,7 +14,7 @@ from pipelines.channels import DENSE, IMAGE, LATE, RERANKER, WHITENING, Encoders
 from pipelines.config import Settings
 from pipelines.search import Ranking, SearchEngine
 from rag.errors import ConfigError
-from rag.protocols import Parser, Reranker, Store
+from rag.protocols import Parser, Reranker, Selector, Store
 from rag.reranking import RerankOptions
 from rag.retrievers import Channel, FusionOptions
 from rag.routing import RuleRouter
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["DENSE", "IMAGE", "LATE", "RERANKER", "SOURCES_VERSION", "WHITENING", "Parsers", "Parts"]
 
-SOURCES_VERSION = "pdf-1 cases-1 facts-1"
+SOURCES_VERSION = "pdf-1 cases-2 dicom-1 facts-1"
 """Part of every fingerprint; raised when a parser starts to make other passages from the same file."""
 
 
@@ -81,6 +81,7 @@ class Parts:
         for name in {"late", "visual", "clip"} & self.encoders.channel_names:
             # Where it runs is this machine's business; what it is belongs to the library.
             shaping[name] = getattr(self.settings, name).model_dump(mode="json", exclude={"devices"})
+        shaping["cases"] = self.settings.cases.model_dump(mode="json")
         return Manifest(self.settings.preset, entries, SOURCES_VERSION, settings=shaping)
 
     def store(self, folder: Path) -> Store:
@@ -135,6 +136,22 @@ class Parts:
             raise ConfigError("rerank.kind = token-fusion reads the pages' visual or late channel; they have neither")
         return TokenFusionReranker(store, channel.name, channel.encoder)
 
+    def _selector(self) -> Selector:
+        """How many hits become evidence. What was fitted for this library is read when the selector needs it."""
+        from pipelines.calibration import load_calibration
+        from rag.selectors import SelectionOptions, make_selector
+
+        answer, select = self.settings.answer, self.settings.select
+        options = SelectionOptions(
+            **select.model_dump(exclude={"kind", "most"}),
+            most=answer.k if select.kind == "fixed" else select.most,
+            budget_words=answer.budget_words,
+        )
+        fitted = {"log-ratio", "top-ratio", "conformal", "risk"}
+        if select.kind not in fitted or select.value is not None or self.encoders.folder is None:
+            return make_selector(select.kind, options)
+        return make_selector(select.kind, options, load_calibration(self.encoders.folder, self.manifest().fingerprint))
+
     def steps(self) -> Steps:
         """The steps of an answer: extractive, checked by rules."""
         from pipelines.assistant import Steps
@@ -142,11 +159,10 @@ class Parts:
         from rag.generators.extractive import ExtractiveGenerator, ExtractiveOptions
         from rag.grounding.ground import GroundingPolicy
         from rag.grounding.judge import LexicalJudge
-        from rag.selection import FixedK
 
         answer = self.settings.answer
         return Steps(
-            selector=FixedK(answer.k, answer.budget_words),
+            selector=self._selector(),
             generator=ExtractiveGenerator(
                 CrossEncoderScorer(self.reranker), ExtractiveOptions(max_claims=answer.max_claims)
             ),
@@ -160,8 +176,9 @@ class Parts:
 class Parsers:
     """The parser of each kind of source file, for a library folder."""
 
-    def __init__(self, settings: Settings, folder: Path) -> None:
-        self._settings, self._folder = settings.pages, folder
+    def __init__(self, settings: Settings, folder: Path, *, salt_of: Path | None = None) -> None:
+        """`salt_of`: a library whose secret names patients, when `folder` is not it; it is read, never made."""
+        self._settings, self._folder, self._salt_of = settings, folder, salt_of
 
     def parser(self, path: Path, source: SourceKind) -> Parser:
         """The parser that reads this file."""
@@ -169,9 +186,7 @@ class Parsers:
             case "pages":
                 return self._pages(path)
             case "cases":
-                from indexers.sources.cases import CaseParser
-
-                return CaseParser()
+                return self._cases(path)
             case "facts":
                 from indexers.sources.facts import FactParser
 
@@ -179,9 +194,24 @@ class Parsers:
             case _:
                 assert_never(source)
 
+    def _cases(self, path: Path) -> Parser:
+        from indexers.sources.cases import CaseParser
+        from indexers.sources.dicom_files import is_dicom_file
+
+        cases = self._settings.cases
+        if not path.is_dir() and not is_dicom_file(path):
+            return CaseParser(cases.identifiers)
+        from indexers.sources.dicom import DicomOptions, DicomParser
+        from indexers.sources.dicom_privacy import library_salt, read_salt
+
+        options = DicomOptions(frames=cases.frames, identifiers=cases.identifiers, burned_in=cases.burned_in)
+        salt = read_salt(self._salt_of) if self._salt_of is not None else library_salt(self._folder)
+        return DicomParser(self._folder / "images", salt, options)
+
     def _pages(self, path: Path) -> Parser:
-        limits = PdfLimits(memory_bytes=self._settings.memory_mb << 20, page_seconds=self._settings.page_timeout_s)
-        options = PdfOptions(ocr=self._settings.ocr, limits=limits)
+        pages = self._settings.pages
+        limits = PdfLimits(memory_bytes=pages.memory_mb << 20, page_seconds=pages.page_timeout_s)
+        options = PdfOptions(ocr=pages.ocr, limits=limits)
         images = self._folder / "images"
         if path.suffix.lower() == ".pdf":
             from indexers.sources.pdf import PdfParser

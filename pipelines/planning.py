@@ -78,7 +78,7 @@ def plan_library(folder: Path, wanted: Sources, settings: Settings, *, measure: 
     """
     with TemporaryDirectory(prefix="vesalius-plan-") as scratch:
         # The parsers write page images: into the temporary folder, not into the library.
-        found, skipped = find_sources(wanted, compose.Parsers(settings, Path(scratch)))
+        found, skipped = find_sources(wanted, compose.Parsers(settings, Path(scratch), salt_of=folder))
         job = _Job(folder, settings, compose.Parts(settings, folder), found, Path(scratch), [])
         rebuild = _rebuild(job)
         known = _known(folder)

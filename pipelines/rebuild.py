@@ -6,12 +6,14 @@ Stopped anywhere, the library is the old one or the new one, and the same comman
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from indexers.manifest import FILE, read_manifest
+from indexers.sources.dicom_privacy import SALT_FILE
 from indexers.switching import drop_folder, next_folder, old_folder, switch
 from pipelines import compose
 from pipelines.config import Settings
@@ -67,6 +69,7 @@ def rebuild_library(
         named = any(paths for _, paths in wanted.by_kind())
         chosen = _with_own_prefix(settings, folder, dict(manifest.settings.get("store", {})))
         _drop_other_attempt(new, chosen)
+        _copy_salt(folder, new)
         report = build_library(new, wanted if named else recorded_sources(folder), chosen, options.build)
         _require_whole(new, chosen, () if named else _names(folder))
         notes = _drop_old(folder)
@@ -80,11 +83,19 @@ def rebuild_library(
     return RebuildReport(folder, report.counts, report.skipped, fingerprint, old, tuple(notes))
 
 
+def _copy_salt(folder: Path, new: Path) -> None:
+    """The secret behind patients' pseudonyms goes along: with another one, the same patient would be somebody else."""
+    salt = folder / SALT_FILE
+    if salt.is_file() and not (new / SALT_FILE).exists():
+        new.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(salt, new / SALT_FILE)
+
+
 def recorded_sources(folder: Path) -> Sources:
     """The files that a library was built from. Raises UsageError when one of them is gone."""
     with opened_journal(folder) as journal:
         rows = [(str(row["source"]), Path(str(row["path"]))) for row in journal.documents()]
-    gone = sorted(str(path) for _, path in rows if not path.is_file())
+    gone = sorted(str(path) for _, path in rows if not path.exists())
     if gone:
         raise UsageError(
             f"{folder} was built from files that are not there any more: {', '.join(gone[:5])}"

@@ -7,13 +7,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from rag.fusion import reciprocal_rank_fusion
+from rag.fusion import reciprocal_rank_fusion, with_channel
 from rag.page_ranking import FIGURE
 from rag.protocols import Reranker, Router, Store
 from rag.reranking import RerankOptions, rerank_head
 from rag.retrievers import Channel, FusionOptions, KindRetriever, encode_query, lifted_pages, merge_kinds, relevance
 from rag.types import KINDS, Hit, Kind, Query
 
+FUSED = "fused"
+"""Name under which a hit shows its place and score among those of its own kind."""
 FIGURES_FIRST: tuple[Kind, ...] = ("figure", "page", "case", "fact")
 """Figures are searched before pages because found figures lift their pages."""
 LIFTING = ("image", "dense")
@@ -78,7 +80,7 @@ class SearchEngine:
                 if kind == "page":
                     found[kind] |= self._figures(found.get("figure", {}), found[kind])
             with clock.stage("fuse"):
-                lists[kind] = retriever.fuse(query, found[kind])
+                lists[kind] = with_channel(FUSED, retriever.fuse(query, found[kind]))
         wanted = {kind: lists[kind] for kind in KINDS if kind in kinds and kind in lists}
         with clock.stage("fuse"):
             merged = merge_kinds(wanted, self._weights(query, wanted), constant=self._ranking.fusion.constant)

@@ -9,7 +9,9 @@ from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
+from indexers.sources.case_identifiers import cleared, require_deidentified, spoken
 from indexers.sources.case_records import Raw, Record, read_raw, record_date, record_id, text_field, to_record
+from indexers.sources.identifiers import IdentifierPolicy
 from indexers.sources.images import check_image, resolve_inside
 from rag.errors import SourceError
 from rag.fingerprint import passage_id, sha256_bytes, sha256_file
@@ -26,12 +28,20 @@ class _Row(NamedTuple):
 
 
 class CaseParser:
-    """Parses `records.jsonl` and CSV files of images and reports. A record with anything wrong is left out whole."""
+    """Parses `records.jsonl` and CSV files of images and reports. A record with anything wrong is left out whole.
+
+    `identifiers` says what becomes of patient identifiers that the text shows.
+    """
+
+    def __init__(self, identifiers: IdentifierPolicy = "refuse") -> None:
+        self._identifiers = identifiers
 
     def open(self, path: Path) -> Document:
         n_records = sum(1 for _ in read_raw(path))
         if not n_records:
             raise SourceError("the file has no records")
+        if self._identifiers == "refuse":
+            require_deidentified(read_raw(path))
         return Document(_name(path), path, sha256_file(path), "cases", -(-n_records // UNIT_RECORDS))
 
     def parse(self, document: Document, done: Container[str]) -> Iterator[Unit]:
@@ -47,7 +57,23 @@ class CaseParser:
             if key in done:
                 seen.update(record_id(row.raw.fields) for row in unit_rows)
             else:
-                yield _unit(document, key, unit_rows, seen, first_days)
+                yield self._unit(document, key, unit_rows, seen, first_days)
+
+    def _unit(
+        self, document: Document, key: str, rows: list[_Row], seen: set[str], first_days: dict[str, date]
+    ) -> Unit:
+        passages: list[Passage] = []
+        skipped: list[Skipped] = []
+        for row in rows:
+            name = record_id(row.raw.fields)
+            try:
+                passages.append(_passage(document, row, seen, first_days, self._identifiers))
+            except SourceError as error:
+                place = spoken(f"line {row.raw.line}" + (f" ({name})" if name else ""), self._identifiers)
+                reason = spoken(error.reason, self._identifiers)
+                skipped.append(Skipped(str(document.path), place, error.stage, reason))
+            seen.add(name)
+        return Unit(key, tuple(passages), tuple(skipped))
 
 
 def _name(path: Path) -> str:
@@ -82,26 +108,15 @@ def _content(folder: Path, raw: Raw) -> str:
     return sha256_bytes(":".join(parts).encode())
 
 
-def _unit(document: Document, key: str, rows: list[_Row], seen: set[str], first_days: dict[str, date]) -> Unit:
-    passages: list[Passage] = []
-    skipped: list[Skipped] = []
-    for row in rows:
-        name = record_id(row.raw.fields)
-        try:
-            passages.append(_passage(document, row, seen, first_days))
-        except SourceError as error:
-            place = f"line {row.raw.line}" + (f" ({name})" if name else "")
-            skipped.append(Skipped(str(document.path), place, error.stage, error.reason))
-        seen.add(name)
-    return Unit(key, tuple(passages), tuple(skipped))
-
-
-def _passage(document: Document, row: _Row, seen: set[str], first_days: dict[str, date]) -> Passage:
+def _passage(
+    document: Document, row: _Row, seen: set[str], first_days: dict[str, date], identifiers: IdentifierPolicy
+) -> Passage:
     if row.raw.problem:
         raise SourceError(row.raw.problem, stage="parse")
     record = to_record(row.raw.fields)
     if record.id in seen:
         raise SourceError("an earlier record of this file has the same id", stage="parse")
+    record = cleared(record, identifiers)
     images = tuple(resolve_inside(document.path.parent, name) for name in record.images)
     for image in images:
         check_image(image)
@@ -110,13 +125,15 @@ def _passage(document: Document, row: _Row, seen: set[str], first_days: dict[str
         kind="case",
         document=document.name,
         text=record.text,
-        locator=CaseLocator(record.id, record.patient, record.study, _day(record, first_days)),
+        locator=CaseLocator(
+            record.id, record.patient, record.study, _day(record, first_days.get(record.patient or ""))
+        ),
         images=images,
         meta=record.meta,
     )
 
 
-def _day(record: Record, first_days: dict[str, date]) -> float | None:
+def _day(record: Record, first_day: date | None) -> float | None:
     if record.day is not None or record.date is None or record.patient is None:
         return record.day
-    return float((record.date - first_days.get(record.patient, record.date)).days)
+    return float((record.date - (first_day or record.date)).days)

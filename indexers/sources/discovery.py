@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from indexers.sources.dicom_files import is_dicom_file
 from rag.errors import UsageError
 from rag.types import Skipped, SourceKind
 
@@ -27,20 +28,21 @@ class Discovered(NamedTuple):
 def discover(paths: Sequence[Path], source: SourceKind) -> Discovered:
     """Resolve files and folders. A folder is walked for files of this source; others in it belong to somebody else.
 
-    Of the .csv files of a folder, those named records.csv are cases and all others facts.
-    A file named twice counts once. Raises UsageError for a path that does not exist.
+    A folder with DICOM files stands for all of them as one source of cases, beside its records files. Of the .csv files
+    of a folder, those named records.csv are cases and all others facts. A file named twice counts once.
+    Raises UsageError for a path that does not exist.
     """
     files: dict[Path, Path] = {}
     skipped: list[Skipped] = []
     for path in paths:
         if path.is_dir():
-            found = [file for file in _walk(path) if _is_wanted(file, source)]
+            found = _in_folder(path, source)
             if not found:
                 skipped.append(
                     Skipped(str(path), "", "discover", f"the folder has no {source} files: {_expected(source)}")
                 )
         elif path.is_file():
-            found = [path] if _has_suffix(path, source) else []
+            found = [path] if _has_suffix(path, source) or _is_dicom(path, source) else []
             if not found:
                 skipped.append(Skipped(str(path), "", "discover", f"not a {source} file; expected {_expected(source)}"))
         else:
@@ -48,6 +50,16 @@ def discover(paths: Sequence[Path], source: SourceKind) -> Discovered:
         for file in found:
             files.setdefault(file.resolve(), file)
     return Discovered(tuple(files.values()), tuple(skipped))
+
+
+def _in_folder(folder: Path, source: SourceKind) -> list[Path]:
+    files = _walk(folder)
+    found = [file for file in files if _is_wanted(file, source)]
+    return [folder, *found] if any(_is_dicom(file, source) for file in files) else found
+
+
+def _is_dicom(file: Path, source: SourceKind) -> bool:
+    return source == "cases" and is_dicom_file(file)
 
 
 def _walk(folder: Path) -> list[Path]:
@@ -71,4 +83,4 @@ def _has_suffix(file: Path, source: SourceKind) -> bool:
 
 
 def _expected(source: SourceKind) -> str:
-    return ", ".join(_SUFFIXES[source])
+    return ", ".join((*_SUFFIXES[source], *((".dcm",) if source == "cases" else ())))

@@ -31,6 +31,17 @@ def test_a_folder_gives_only_files_of_the_source(mess: Path) -> None:
     ]  # fmt: skip
 
 
+def test_a_folder_with_dicom_files_is_one_source_beside_its_records(mess: Path) -> None:
+    (mess / "sub" / "1.2.840.7").write_bytes(bytes(128) + b"DICM")
+    (mess / "sub" / "x.dcm").write_bytes(b"anything")
+    (mess / "DICOMDIR").write_bytes(bytes(128) + b"DICM")
+    assert names(mess, discover([mess], "cases").files) == [".", "records.jsonl", "sub/records.csv"]
+    assert names(mess, discover([mess / "sub" / "x.dcm"], "cases").files) == ["sub/x.dcm"]
+    assert names(mess, discover([mess / "sub" / "1.2.840.7"], "cases").files) == ["sub/1.2.840.7"]
+    assert discover([mess / "DICOMDIR"], "cases").files == ()
+    assert "sub/x.dcm" not in names(mess, discover([mess], "pages").files)
+
+
 def test_a_file_given_twice_counts_once(mess: Path) -> None:
     assert names(mess, discover([mess / "b.pdf", mess], "pages").files)[0] == "b.pdf"
     assert len(discover([mess / "b.pdf", mess], "pages").files) == 4

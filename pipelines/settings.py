@@ -1,0 +1,185 @@
+"""The settings: every section with its defaults, which are those of the `embedded` preset. Checked by pydantic."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from rag.types import Kind, Storage
+
+DEFAULT_PRESET = "embedded"
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ModelSettings(_Section):
+    """Where model files are. `local` maps a model's name to a folder or file of the user's own."""
+
+    cache: Path | None = None
+    local: dict[str, Path] = Field(default_factory=dict)
+    threads: int = Field(0, ge=0, description="0: one per core that this process may use")
+
+
+class PageSettings(_Section):
+    """How books are read."""
+
+    ocr: bool = False
+    page_timeout_s: float = Field(30.0, gt=0)
+    memory_mb: int = Field(2048, ge=256)
+
+
+class CaseSettings(_Section):
+    """How case corpora are read, and what becomes of data that identify a patient (docs/dicom.md)."""
+
+    identifiers: Literal["refuse", "mask", "allow"] = Field(
+        "refuse", description="a corpus with names, numbers or addresses of patients: refused, masked, or let in"
+    )
+    burned_in: Literal["quarantine", "allow"] = Field(
+        "quarantine", description="DICOM pictures that may show the patient's name in their pixels"
+    )
+    frames: int = Field(1, ge=1, le=16, description="pictures taken of a DICOM file with several frames")
+
+
+class StoreSettings(_Section):
+    """Where vectors live: in the library folder (embedded), on a Qdrant server, or in memory for tests."""
+
+    kind: Literal["embedded", "server", "memory"] = "embedded"
+    url: str = "http://127.0.0.1:6333"
+    api_key: str | None = None
+    prefix: str = "vesalius"
+    shards: int = Field(1, ge=1, description="shards per collection on a cluster: a multiple of its nodes")
+    replicas: int = Field(1, ge=1, description="copies of each shard on a cluster")
+
+
+class RaySettings(_Section):
+    """How wide a build with --engine ray is."""
+
+    address: str = Field("local", description='"local" starts Ray here; "auto" or ray://HOST:10001 joins a cluster')
+    actors: int = Field(0, ge=0, description="encoders at work at once; 0: one per GPU, two without any")
+    cpus: float = Field(1.0, gt=0, description="cores reserved for each of them")
+    units: int = Field(32, ge=1, description="pages (groups of cases or facts) in one task")
+    writers: int = Field(1, ge=1, description="batches written at once; more than one only helps with a server")
+
+
+class ChannelSettings(_Section):
+    """Which channels each passage kind has."""
+
+    pages: tuple[Literal["late", "dense", "bm25", "terms", "visual"], ...] = ("late", "dense", "bm25", "terms")
+    figures: tuple[Literal["late", "dense", "bm25", "image", "clip"], ...] = ("late", "dense", "bm25", "image")
+    cases: tuple[Literal["late", "dense", "bm25", "image", "clip"], ...] = ("late", "dense", "bm25", "image")
+    facts: tuple[Literal["dense", "bm25"], ...] = ("dense", "bm25")
+    image_views: Literal[1, 2, 6] = Field(
+        6, description="views of an indexed image: whole, centre, corners; more find more cut-outs and cost more"
+    )
+
+    def by_kind(self) -> dict[Kind, tuple[str, ...]]:
+        """Channel names per passage kind."""
+        return {"page": self.pages, "figure": self.figures, "case": self.cases, "fact": self.facts}
+
+
+class VisualSettings(_Section):
+    """The encoder of page images (channel "visual"), how its rows are pooled and stored, and where it runs."""
+
+    model: str = Field("", description="a checkpoint: a folder, or a model id of the hub")
+    revision: str | None = Field(None, description="commit of the hub model; pin it")
+    library: Literal["auto", "colpali-engine", "sentence-transformers", "vllm"] = "auto"
+    url: str = Field("http://127.0.0.1:8000", description="the pooling server, for library vllm")
+    devices: tuple[str, ...] = Field(("auto",), description='"auto": every GPU, else the CPU')
+    dtype: Literal["auto", "bf16", "f32"] = "auto"
+    max_patches: int = Field(0, ge=0, description="patches of a page at the most; 0: as the model's processor says")
+    pool_factor: int = Field(1, ge=1, description="token pooling of the stored rows: so many become one")
+    storage: Storage = "turbo8"
+    coarse: Literal["rows", "columns", "rows-columns", "hierarchical", "none"] = "rows"
+    depth: int = Field(100, ge=1, description="pages that the pooled first stage keeps for exact scoring")
+
+
+class LateSettings(_Section):
+    """The rows of text late interaction (channel "late"): how many are stored, in which form, and a first stage."""
+
+    storage: Storage = "turbo8"
+    pool_factor: int = Field(1, ge=1, description="token pooling: so many rows become one; heat maps need 1")
+    coarse_rows: int = Field(0, ge=0, description="pooled rows of a first stage, for searching this channel alone")
+    depth: int = Field(100, ge=1, description="passages that the first stage keeps")
+
+
+class ClipSettings(_Section):
+    """A dual encoder for images and captions (channel "clip"): CLIP, SigLIP and their medical descendants."""
+
+    model: str = Field("", description="a folder or a model id of the hub; for open_clip also ARCHITECTURE/CHECKPOINT")
+    revision: str | None = None
+    library: Literal["auto", "open_clip", "transformers", "sentence-transformers"] = "auto"
+    devices: tuple[str, ...] = ("auto",)
+    dtype: Literal["auto", "bf16", "f32"] = "auto"
+
+
+class FusionSettings(_Section):
+    """Reciprocal rank fusion; weights are named "kind.channel" and count 1 when absent."""
+
+    depth: int = Field(200, ge=1)
+    constant: float = Field(20.0, gt=0)
+    candidates: int = Field(80, ge=1, description="hits of each other channel that late interaction reads")
+    union: Literal["none", "plain", "filled"] = Field(
+        "none", description="how pages found by image and by text meet: by score, or as a union of two cut lists"
+    )
+    weights: dict[str, float] = Field(default_factory=dict)
+
+
+class RerankSettings(_Section):
+    """Cross-encoder over the head of the list. `weight` is its share against the fused order.
+
+    Off by default: on both books' queries the fused order beats it at every weight (docs/retrieval.md).
+    """
+
+    enabled: bool = False
+    kind: Literal["cross-encoder", "token-fusion"] = Field(
+        "cross-encoder", description="reads a page's text, or its late-interaction rows with the query's text and image"
+    )
+    head: int = Field(10, ge=1)
+    weight: float = Field(0.5, ge=0, le=1)
+
+
+class SelectSettings(_Section):
+    """How many hits become evidence: `fixed` takes answer.k, the others choose (docs/choose-how-many.md)."""
+
+    kind: Literal["fixed", "gap", "mixture", "log-ratio", "top-ratio", "conformal", "risk"] = "fixed"
+    channel: str = Field("fused", description='the score that is read: "fused", "score", "rank" or a channel')
+    least: int = Field(2, ge=0)
+    most: int = Field(8, ge=1)
+    value: float | None = Field(None, description="the selector's parameter; none: what `vesalius calibrate` fitted")
+    buffer: int = Field(0, ge=0, description="hits kept beyond the cut")
+    per_document: int | None = Field(None, ge=1)
+    per_kind: int | None = Field(None, ge=1)
+    share: float = Field(0.7, ge=0, le=1, description="relevance against novelty, where similarity is known")
+
+
+class AnswerSettings(_Section):
+    """How an answer is made from hits."""
+
+    k: int = Field(8, ge=1)
+    budget_words: int = Field(6000, ge=50)
+    max_claims: int = Field(3, ge=1)
+    abstain_below: float = Field(0.5, ge=0, le=1)
+    per_option: int = Field(3, ge=0, description="passages added to the evidence for each option of a choice")
+
+
+class Settings(_Section):
+    """Everything that can be set. The defaults are the `embedded` preset's."""
+
+    preset: str = DEFAULT_PRESET
+    models: ModelSettings = ModelSettings()
+    pages: PageSettings = PageSettings()
+    cases: CaseSettings = CaseSettings()
+    store: StoreSettings = StoreSettings()
+    channels: ChannelSettings = ChannelSettings()
+    late: LateSettings = LateSettings()
+    visual: VisualSettings = VisualSettings()
+    clip: ClipSettings = ClipSettings()
+    ray: RaySettings = RaySettings()
+    fusion: FusionSettings = FusionSettings()
+    rerank: RerankSettings = RerankSettings()
+    answer: AnswerSettings = AnswerSettings()
+    select: SelectSettings = SelectSettings()
