@@ -151,7 +151,7 @@ def parse_item(row: Mapping[str, Any], path: Path) -> QueryItem:
         exclude=_units(row, "exclude", collection),
         kinds=parse_kinds(row.get("in")),
         collection=collection,
-        study=text_of(row, "study_id"),
+        study=text_of(row, "study_id") or text_of(row, "case_id"),
         letters=letters,
         answer=text_of(row, "answer"),
     )

@@ -1,21 +1,25 @@
-"""The leakage guard: passages that a query must not be helped by.
+"""The leakage guard of evaluation: what a query row must not be helped by.
 
 A question about a patient is too easy when the library holds that patient's other studies or the very same image.
-Such passages are taken out of a ranking before it is judged, and counted.
+Such passages are taken out of a ranking before it is judged, and counted by reason. The rules are `rag.leakage`'s;
+here they meet the row, which says where it comes from and what it calls right.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Sequence
 
 from eval.datasets import QueryItem
 from eval.gold import canonical, unit_of
-from rag.fingerprint import sha256_file
-from rag.types import CaseLocator, Passage
+from indexers.sources.perceptual import ImageKeys
+from rag.leakage import Guard as Rules
+from rag.leakage import Guarded, Likeness, QueryOrigin, guarded, single_image_cosines
+from rag.types import Dropped, Hit
 
-Guard = Callable[[QueryItem, Passage], str | None]
-"""Why a passage is withheld from an item; None when it may be shown."""
+Guard = Callable[[QueryItem, Sequence[Hit]], Guarded]
+"""Splits a query's hits into those that may be shown and those withheld, each with its reason."""
+
+EXCLUDED = "excluded by the query row"
 
 
 class SameOrigin:
@@ -23,35 +27,33 @@ class SameOrigin:
 
     What the row itself calls right (gold, strict, relaxed) is never withheld: in image-to-report retrieval within one
     corpus the query's own record is what must be found. To search for *other* records of the same case, name the
-    query's own record in the row's `exclude`.
+    query's own record in the row's `exclude`. Images are compared by perceptual hash, and by the vectors that found
+    them where the query has one image.
     """
 
-    def __init__(self) -> None:
-        self._digests: dict[Path, str | None] = {}
+    def __init__(self, rules: Rules | None = None) -> None:
+        self._rules = rules or Rules()
+        self._keys = ImageKeys()
 
-    def __call__(self, item: QueryItem, passage: Passage) -> str | None:
-        """The reason to withhold a passage, or None."""
-        unit = unit_of(passage)
-        if canonical(unit, item.exclude) in item.exclude:
-            return "excluded by the query row"
-        if canonical(unit, item.named) in item.named:
-            return None
-        locator = passage.locator
-        if isinstance(locator, CaseLocator):
-            if item.query.patient is not None and locator.patient == item.query.patient:
-                return "same patient"
-            if item.study is not None and locator.study == item.study:
-                return "same study"
-        return "same image" if self._shares_image(item, passage) else None
+    def __call__(self, item: QueryItem, hits: Sequence[Hit]) -> Guarded:
+        """The hits that may be shown, and those withheld with their reasons, each in the order of the ranking.
 
-    def _shares_image(self, item: QueryItem, passage: Passage) -> bool:
-        """Whether a query image and an image of a case are the same file, byte by byte."""
-        if passage.kind != "case" or not item.query.images:
-            return False
-        own = {self._digest(image) for image in item.query.images} - {None}
-        return any(self._digest(image) in own for image in passage.images)
+        Seen together, a hit with the query's image tells of whom it is, so its kin are withheld, too.
+        """
+        units = {hit.passage.id: unit_of(hit.passage) for hit in hits}
+        barred = {name for name, unit in units.items() if canonical(unit, item.exclude) in item.exclude}
+        right = {name for name, unit in units.items() if canonical(unit, item.named) in item.named}
+        found = guarded(self.origin(item), hits, self._rules, self._likeness(item, hits), exempt=right | barred)
+        reasons = {one.hit.passage.id: one.reason for one in found.dropped} | dict.fromkeys(barred, EXCLUDED)
+        return Guarded(
+            tuple(hit for hit in hits if hit.passage.id not in reasons),
+            tuple(Dropped(hit, reasons[hit.passage.id]) for hit in hits if hit.passage.id in reasons),
+        )
 
-    def _digest(self, image: Path) -> str | None:
-        if image not in self._digests:
-            self._digests[image] = sha256_file(image) if image.is_file() else None
-        return self._digests[image]
+    def origin(self, item: QueryItem) -> QueryOrigin:
+        """Where a row comes from, as far as it says: its patient, its study, and the keys of its images."""
+        return QueryOrigin(item.query.patient, item.study, images=self._keys.of_files(item.query.images))
+
+    def _likeness(self, item: QueryItem, hits: Sequence[Hit]) -> Likeness:
+        cosines = single_image_cosines(hits, self._rules.channel) if len(item.query.images) == 1 else {}
+        return Likeness(self._keys.of_passage, cosines)

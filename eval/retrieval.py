@@ -10,6 +10,7 @@ import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Protocol
 
 from eval.baselines import Bm25Baseline
@@ -21,9 +22,13 @@ from eval.retrieval_report import RetrievalReport, summarise
 from eval.samples import FUSED, Outcome, Sample
 from eval.statistics import BootstrapOptions
 from rag.errors import ConfigError, EnvironmentProblem, VesaliusError
+from rag.leakage import Guarded, search_guarded
 from rag.types import KINDS, Hit, Kind, Query
 
 logger = logging.getLogger(__name__)
+
+_DEEPER = 4
+"""How many times the depth is looked through for clean hits in place of those withheld."""
 
 
 class Searcher(Protocol):
@@ -107,8 +112,9 @@ def evaluate_retrieval(
     return summarise(samples, baselines, options.bootstrap, seconds)
 
 
-def _show_all(*_: object) -> None:
+def _show_all(_: QueryItem, hits: Sequence[Hit]) -> Guarded:
     """The guard that withholds nothing."""
+    return Guarded(tuple(hits))
 
 
 def _kinds_by_set(items: Sequence[QueryItem]) -> dict[str, tuple[Kind, ...]]:
@@ -130,16 +136,24 @@ def _calls(kinds: tuple[Kind, ...], searcher: Searcher, channels: Mapping[Kind, 
 
 
 def _run(call: _Call, item: QueryItem, depth: int, guard: Guard) -> Outcome:
-    """One timed search, its result as a ranking of units without what the guard withholds."""
-    started = time.perf_counter()
+    """One search, its result as a ranking of units without what the guard withholds; deeper hits take their places.
+
+    The time is that of the search to `depth`, without looking deeper and without the guard.
+    """
+    seconds: list[float] = []
+
+    def search(n: int) -> list[Hit]:
+        started = time.perf_counter()
+        try:
+            return call.searcher.search(item.query, k=n, kinds=call.kinds, channels=call.channels)
+        finally:
+            seconds.append(time.perf_counter() - started)
+
     try:
-        hits = call.searcher.search(item.query, k=depth, kinds=call.kinds, channels=call.channels)
+        found = search_guarded(search, partial(guard, item), depth, _DEEPER * depth)
     except EnvironmentProblem:
         raise
     except (VesaliusError, ValueError, OSError) as error:
-        seconds = time.perf_counter() - started
         logger.warning("query %s failed in %s: %s", item.id, call.name, error)
-        return Outcome((), seconds, error=str(error) or type(error).__name__)
-    seconds = time.perf_counter() - started
-    shown = [hit for hit in hits if guard(item, hit.passage) is None]
-    return Outcome(rank_units(shown, item.named), seconds, withheld=len(hits) - len(shown))
+        return Outcome((), seconds[0], error=str(error) or type(error).__name__)
+    return Outcome(rank_units(found.kept, item.named), seconds[0], withheld=found.counts)

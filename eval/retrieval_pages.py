@@ -115,10 +115,12 @@ def _word(text: str) -> str:
 
 
 def _summary(figures: SetReport) -> str:
+    by_reason = ", ".join(f"{reason}: {count}" for reason, count in figures.withheld.items())
+    reasons = f" ({by_reason})" if by_reason else ""
     told = (
         f"{figures.fused.n} queries in {figures.clusters} groups, searched in {', '.join(figures.kinds)}; "
         f"{figures.fused.missing} without a result, {figures.unjudged} without gold, {figures.errors} failed, "
-        f"{figures.withheld} hits withheld by the leakage guard."
+        f"{sum(figures.withheld.values())} hits withheld by the leakage guard{reasons}."
     )
     left_out = "; ".join(f"{name} {reason}" for name, reason in figures.left_out.items())
     return f"{told} Not compared: {left_out}." if left_out else told

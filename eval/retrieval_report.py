@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -73,7 +73,7 @@ class SetReport:
     clusters: int
     unjudged: int
     errors: int
-    withheld: int
+    withheld: Mapping[str, int]
 
     @property
     def fused(self) -> SystemFigures:
@@ -87,7 +87,8 @@ class SetReport:
         return self.fused.as_json() | {
             "unjudged": self.unjudged,
             "errors": self.errors,
-            "withheld": self.withheld,
+            "withheld": sum(self.withheld.values()),
+            "withheld_by_reason": dict(self.withheld),
             "clusters": self.clusters,
             "kinds": list(self.kinds),
             "by_channel": {name: row for name, row in others.items() if name not in self.baselines},
@@ -165,8 +166,15 @@ def _report_set(samples: Sequence[Sample], baselines: tuple[str, ...], options: 
         clusters=resampled.clusters,
         unjudged=len(samples) - len(judged),
         errors=sum(bool(sample.errors) for sample in samples),
-        withheld=sum(sample.fused.withheld for sample in samples),
+        withheld=_sum_by_reason(sample.fused.withheld for sample in samples),
     )
+
+
+def _sum_by_reason(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    total: Counter[str] = Counter()
+    for count in counts:
+        total.update(count)
+    return dict(sorted(total.items()))
 
 
 def _left_out(judged: Sequence[Sample]) -> dict[str, str]:

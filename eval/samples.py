@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from eval.datasets import QueryItem
 from eval.gold import RankedUnit, Unit
@@ -17,12 +17,12 @@ FUSED = "fused"
 class Outcome:
     """One search: the units found, best first, the time it took, and the error if it failed.
 
-    `withheld` counts hits that the leakage guard took out.
+    `withheld` counts hits that the leakage guard took out, by reason.
     """
 
     ranked: tuple[RankedUnit, ...]
     seconds: float
-    withheld: int = 0
+    withheld: Mapping[str, int] = field(default_factory=dict)
     error: str | None = None
 
     def units(self) -> list[Unit]:
@@ -69,7 +69,8 @@ class Sample:
                 for name, outcome in self.outcomes.items()
                 if outcome is not fused
             },
-            "withheld": fused.withheld,
+            "withheld": sum(fused.withheld.values()),
+            "withheld_by_reason": dict(fused.withheld),
             "seconds": {name: round(outcome.seconds, 6) for name, outcome in self.outcomes.items()},
         }
         if self.errors:

@@ -188,7 +188,7 @@ def coverages(lists: Sequence[JudgedList], options: FitOptions) -> list[Coverage
 def _judge(searcher: Searcher, item: QueryItem, depth: int, guard: Guard) -> JudgedList:
     kinds: tuple[Kind, ...] = tuple(kind for kind in kinds_of(item.gold) if kind != "figure")
     found = searcher.search(item.query, k=depth, kinds=kinds, channels=None)
-    hits = tuple(hit for hit in found if guard(item, hit.passage) is None)
+    hits = guard(item, found).kept
     units = [canonical(unit_of(hit.passage), item.gold) for hit in hits]
     right = tuple("/".join(unit) if unit in item.gold else None for unit in units)
     return JudgedList(item.id, item.set_name, item.cluster, _domain(hits, right, kinds[0]), hits, right, len(item.gold))

@@ -36,6 +36,7 @@ from pipelines.search import SearchEngine, SearchResult
 from pipelines.verification import Checked, Findings, Repair, check_passages, inspect, repair
 from rag.errors import LibraryNotFound, UsageError
 from rag.protocols import Store
+from rag.timeline import Study
 from rag.types import KINDS, Hit, Kind, Passage, Query
 
 _READ_BATCH = 512
@@ -125,6 +126,12 @@ class Library:
                 yield from self._store.get(batch)
                 batch = []
         yield from self._store.get(batch)
+
+    def history(self, patient: str, before_day: float | None = None, *, undated: bool = True) -> tuple[Study, ...]:
+        """A patient's studies in the order of time, only those before a day when one is given (pipelines.timeline)."""
+        from pipelines.timeline import timeline
+
+        return timeline(self._store, patient, before_day, undated=undated)
 
     def page_image(self, passage: Passage) -> PageImage | None:
         """The rendered page that a page or figure stands on, or None when there is none."""

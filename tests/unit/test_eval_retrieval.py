@@ -1,6 +1,7 @@
 """The evaluation loop: systems, kinds, errors, leaks, readings of the gold, and the figures that come out."""
 
 import time
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from eval.metrics.retrieval import HEADLINE_METRICS, METRICS
 from eval.retrieval import RetrievalOptions, evaluate_retrieval
 from eval.statistics import BootstrapOptions
 from rag.errors import ConfigError, MissingModel, QueryError
+from rag.leakage import Guarded
 from rag.types import CaseLocator, Hit, PageLocator, Passage, Query
 
 QUICK = BootstrapOptions(resamples=200)
@@ -171,13 +173,30 @@ def test_other_studies_of_the_querys_patient_are_withheld_by_default(exclude_lea
     item = QueryItem(Query(text="x", id="a", patient="p1"), "cases", frozenset({("case", "cxr", "right")}))
     report = evaluate_retrieval(Scripted({("a", None): found}), [item], options(exclude_leaks=exclude_leaks))
     assert report.samples[0].fused.rank_of(item.gold) == rank
-    assert report.sets["cases"].withheld == (2 if exclude_leaks else 0)
+    assert report.sets["cases"].withheld == ({"same patient": 2} if exclude_leaks else {})
+
+
+def test_deeper_hits_take_the_places_of_those_withheld():
+    found = hits(*[case(f"own{n}", "p1") for n in range(30)], *[case(f"r{n}", "p2") for n in range(30)])
+
+    class Deep:
+        asked: ClassVar[list[int]] = []
+
+        def search(self, query, *, k, kinds, channels):
+            self.asked.append(k)
+            return found[:k]
+
+    item = QueryItem(Query(text="x", id="a", patient="p1"), "cases", frozenset({("case", "cxr", "r0")}))
+    report = evaluate_retrieval(Deep(), [item], options())
+    assert report.samples[0].fused.rank_of(item.gold) == 1
+    assert Deep.asked == [30, 60]
+    assert report.sets["cases"].as_json()["withheld_by_reason"] == {"same patient": 30}
 
 
 def test_a_guard_of_ones_own_replaces_the_default():
     report = evaluate_retrieval(
         Scripted({("a", None): hits(page(1), page(2))}), [ask("a", 2)], options(),
-        guard=lambda item, passage: "seen in training" if passage.page == 1 else None,
+        guard=lambda item, hits: Guarded(tuple(hit for hit in hits if hit.passage.page != 1)),
     )  # fmt: skip
     assert report.sets["review"].fused.metrics["r@1"].value == 1
 
