@@ -188,6 +188,7 @@ def test_changes_are_refused_while_another_process_makes_one(library, capsys):
             assert "is being changed by process" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_rebuild_killed_at_random_moments_leaves_a_library_that_works(library, capsys):
     command = [sys.executable, "-m", "rag.cli.app", "index", "rebuild", "--library", str(library), "--quiet", "--set"]
     command.append("channels.facts=[bm25]")

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from indexers.build import Builder, Source
+from indexers.build import Builder, PipelineOptions, Source
 from indexers.encoders.hashing import HashEncoder
 from indexers.journal import Journal
 from indexers.progress import ProgressMeter, silent
@@ -85,7 +85,7 @@ def builder(journal, store_class=MemoryStore, encoder=None):
     encoder = encoder or HashEncoder("dense", 16)
     channel = Channel("page", encoder.spec, encoder)
     store = store_class({"page": (channel.spec,)})
-    return Builder(store, journal, [channel], ProgressMeter(silent)), store
+    return Builder(store, journal, [channel], ProgressMeter(silent), PipelineOptions(write_pauses_s=(0.0,))), store
 
 
 def test_every_unit_is_written_and_marked(journal):

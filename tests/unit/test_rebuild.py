@@ -304,7 +304,7 @@ print("reached", reached)
 
 
 @pytest.mark.timeout(400)
-@pytest.mark.parametrize("system", ["linux", "plain"])
+@pytest.mark.parametrize("system", ["linux", pytest.param("plain", marks=pytest.mark.slow)])
 def test_killed_at_any_file_operation_the_library_works_and_the_rebuild_goes_on(library, tmp_path, system):
     rebuild_library(library, Sources(), SETTINGS)  # so that there is an old library to be dropped
     step, killed = 1, 0
