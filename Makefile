@@ -28,6 +28,7 @@ bench: models
 	$(BIN)/python -m benchmarks.kill --kills 20
 	$(BIN)/python -m benchmarks.faults
 	$(BIN)/python -m benchmarks.awkward_pdfs --mutants 200
+	$(BIN)/python -m benchmarks.table
 
 slow: models
 	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -m slow -o timeout=900

@@ -13,6 +13,7 @@ import json
 import tempfile
 from pathlib import Path
 
+from benchmarks.history import record
 from pipelines.config import load_settings
 from pipelines.ingest import Sources
 from pipelines.library import build_library
@@ -32,15 +33,18 @@ def main() -> None:
         seconds = report.seconds
         print(
             json.dumps(
-                {
-                    "pages": pages,
-                    "figures": report.counts["figure"],
-                    "seconds": {name: round(value, 2) for name, value in seconds.items()},
-                    "wall_to_forward": round(seconds["wall"] / seconds["forward"], 3),
-                    "pages_per_s": round(pages / seconds["wall"], 2),
-                    "store_mb_per_1000_pages": round(size(folder / "store") / pages / 1000, 1),
-                    "images_mb_per_1000_pages": round(size(folder / "images") / pages / 1000, 1),
-                },
+                record(
+                    "build",
+                    {
+                        "pages": pages,
+                        "figures": report.counts["figure"],
+                        "seconds": {name: round(value, 2) for name, value in seconds.items()},
+                        "wall_to_forward": round(seconds["wall"] / seconds["forward"], 3),
+                        "pages_per_s": round(pages / seconds["wall"], 2),
+                        "store_mb_per_1000_pages": round(size(folder / "store") / pages / 1000, 1),
+                        "images_mb_per_1000_pages": round(size(folder / "images") / pages / 1000, 1),
+                    },
+                ),
                 indent=2,
             )
         )

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.history import record
 from eval.datasets import load_queries
 from pipelines.library import Library
 from rag.types import KINDS, Kind
@@ -32,7 +33,7 @@ def main() -> None:
     kinds = tuple(kind for kind in KINDS if kind in args.kinds.split(","))
     with Library.open(folder) as library:
         rows = {path.stem: measure(library, path, kinds, args.n) for path in queries}
-    print(json.dumps({"library": str(folder), "kinds": kinds, "seconds": rows}, indent=2))
+    print(json.dumps(record("search", {"kinds": kinds, "seconds": rows}), indent=2))
 
 
 def measure(library: Library, path: Path, kinds: tuple[Kind, ...], n: int) -> dict[str, dict[str, float]]:
