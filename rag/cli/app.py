@@ -7,11 +7,11 @@ import os
 import sys
 from collections.abc import Sequence
 
-from rag.cli import ask, calibrate, config, demo, doctor, evaluate, index, init, models, search
+from rag.cli import align, ask, calibrate, config, demo, doctor, evaluate, index, init, models, search
 from rag.cli.common import emit_error
 from rag.errors import VesaliusError
 
-COMMANDS = (demo, init, doctor, config, models, index, search, ask, calibrate, evaluate)
+COMMANDS = (demo, init, doctor, config, models, index, search, ask, align, calibrate, evaluate)
 
 
 def parser() -> argparse.ArgumentParser:

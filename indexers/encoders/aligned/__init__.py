@@ -1,0 +1,1 @@
+"""An image-text space fitted on the user's own pairs, on top of frozen image and text encoders."""
