@@ -7,6 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rag.cli import evaluate_routing
 from rag.cli.common import Subcommands, add_library, command, emit_json, note, parse_kinds
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ def add(subcommands: Subcommands) -> None:
     made.add_argument("--baseline", choices=["bm25"], help="also run plain BM25 over the same passages")
     made.add_argument("--no-rerank", action="store_true", help="leave out the cross-encoder")
     made.add_argument("--with-leaks", action="store_true", help="keep the query's own patient, study and image")
+    evaluate_routing.add(group)
 
 
 def run_retrieval(args: argparse.Namespace) -> int:
