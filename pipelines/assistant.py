@@ -1,4 +1,4 @@
-"""The assistant: a question in, a grounded answer out. Retrieve, select, draft, check."""
+"""The assistant: a question in, a grounded answer out. Gather evidence, draft, check."""
 
 from __future__ import annotations
 
@@ -6,27 +6,25 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from pipelines.gathering import Gatherer, GatherOptions
 from pipelines.library import Library
 from pipelines.search import StageClock
 from rag.errors import QueryError
 from rag.grounding.ground import GroundingPolicy, ground
+from rag.leakage import Guard
 from rag.protocols import Generator, Judge, Selector
-from rag.types import KINDS, Answer, Evidence, Kind, Query
-
-CANDIDATES_PER_PASSAGE = 3
-"""Hits asked for, per passage that the selector may keep: it drops duplicates and what exceeds the budget."""
+from rag.types import KINDS, Answer, Kind, Query
 
 
 @dataclass(frozen=True, slots=True)
 class Steps:
-    """The exchangeable steps of an answer; they read `k` passages, and `per_option` more for each option."""
+    """The exchangeable steps of an answer, and how evidence for it is gathered."""
 
     selector: Selector
     generator: Generator
     judge: Judge
     policy: GroundingPolicy
-    k: int
-    per_option: int = 3
+    gather: GatherOptions
 
 
 class Assistant:
@@ -36,9 +34,11 @@ class Assistant:
     print(answer.text, answer.citations[0].document, answer.citations[0].page)
     """
 
-    def __init__(self, library: Library, steps: Steps | None = None) -> None:
-        self._library = library
+    def __init__(self, library: Library, steps: Steps | None = None, *, guard: Guard | None = None) -> None:
+        """`guard` withholds a question's own image, study and patient: for questions that come from the corpus."""
         self._steps = steps or library.parts.steps()
+        options = self._steps.gather if guard is None else replace(self._steps.gather, guard=guard)
+        self._gatherer = Gatherer(library, self._steps.selector, options)
 
     def ask(
         self,
@@ -55,38 +55,13 @@ class Assistant:
         query = question if isinstance(question, Query) else _query(question, images, options)
         clock = StageClock()
         with clock.stage("retrieve"):
-            evidence = self._whole(self._evidence(query, kinds))
+            gathered = self._gatherer.gather(query, kinds)
         with clock.stage("generate"):
-            draft = self._steps.generator.generate(query, evidence)
+            draft = self._steps.generator.generate(query, gathered.evidence)
         with clock.stage("check"):
-            answer = ground(query, draft, evidence, self._steps.judge, self._steps.policy)
-        return replace(answer, seconds={**answer.seconds, **clock.seconds})
-
-    def _evidence(self, query: Query, kinds: Sequence[Kind]) -> Evidence:
-        """What the question finds; for a multiple choice also the best new passages of the question with each option.
-
-        Options come second and never push out what the question itself found: an option is a guess.
-        """
-        k = self._steps.k * CANDIDATES_PER_PASSAGE
-        found = self._steps.selector.select(query, self._library.search(query, k=k, kinds=kinds))
-        if not query.options or not self._steps.per_option:
-            return found
-        kept = {hit.passage.id: hit for hit in found.hits}
-        for option in query.options:
-            asked = replace(query, text=f"{query.text} {option}".strip(), options=())
-            hits = self._library.search(asked, k=self._steps.k, kinds=kinds)
-            new = [hit for hit in hits if hit.passage.id not in kept][: self._steps.per_option]
-            kept |= {hit.passage.id: hit for hit in new}
-        dropped = tuple(item for item in found.dropped if item.hit.passage.id not in kept)
-        return replace(found, hits=tuple(kept.values()), dropped=dropped)
-
-    def _whole(self, evidence: Evidence) -> Evidence:
-        """Evidence with the passages' word boxes, which a search leaves out."""
-        passages = {passage.id: passage for passage in self._library.get([hit.passage.id for hit in evidence.hits])}
-        hits = tuple(
-            replace(hit, passage=passages[hit.passage.id]) for hit in evidence.hits if hit.passage.id in passages
-        )
-        return replace(evidence, hits=hits)
+            answer = ground(query, draft, gathered.evidence, self._steps.judge, self._steps.policy)
+        seconds = {**answer.seconds, **clock.seconds}
+        return replace(answer, seconds=seconds, trace=(*gathered.events, *answer.trace))
 
 
 def _query(question: str, images: Sequence[str | Path], options: Sequence[str]) -> Query:

@@ -13,21 +13,25 @@ from indexers.sources.pdf_process import PdfLimits
 from pipelines.channels import DENSE, IMAGE, LATE, RERANKER, WHITENING, Encoders
 from pipelines.config import Settings
 from pipelines.search import Ranking, SearchEngine
-from rag.errors import ConfigError
+from rag.errors import ConfigError, IndexMismatch, StoreError
 from rag.protocols import Parser, Reranker, Selector, Store
 from rag.reranking import RerankOptions
 from rag.retrievers import Channel, FusionOptions
-from rag.routing import RuleRouter
+from rag.routing import BoostOptions, DomainRouter, RuleRouter
 from rag.types import Kind, SourceKind, VectorSpec
 
 if TYPE_CHECKING:
     from indexers.encoders.cross import CrossEncoderReranker
     from pipelines.assistant import Steps
+    from rag.selectors import Calibration
 
 __all__ = ["DENSE", "IMAGE", "LATE", "RERANKER", "SOURCES_VERSION", "WHITENING", "Parsers", "Parts"]
 
-SOURCES_VERSION = "pdf-1 cases-2 dicom-1 facts-1"
+SOURCES_VERSION = "pdf-2 cases-3 dicom-1 facts-1"
 """Part of every fingerprint; raised when a parser starts to make other passages from the same file."""
+
+MEASURED_DEPTH = 30
+"""Hits that a selector which chooses how many reads, unless it was calibrated on other lists: as it was measured."""
 
 
 class Parts:
@@ -62,6 +66,10 @@ class Parts:
     def fit_images(self, paths: Sequence[Path], folder: Path) -> None:
         """Fit the whitening of image vectors on a new library's own images. Before any channel is used."""
         self.encoders.fit_images(paths, folder)
+
+    def keep_head(self, folder: Path) -> None:
+        """Copy the head of channel "aligned" into a new library, if it has that channel."""
+        self.encoders.keep_head(folder)
 
     @cached_property
     def reranker(self) -> CrossEncoderReranker:
@@ -119,11 +127,27 @@ class Parts:
         )
         ranking = Ranking(
             fusion,
-            RuleRouter(),
+            self._router(),
+            BoostOptions(settings.routing.strength, settings.routing.constant) if settings.routing.enabled else None,
             self._reranker(store) if rerank else None,
             RerankOptions(settings.rerank.head, settings.rerank.weight, settings.fusion.constant),
         )
         return SearchEngine(store, self.channels(), ranking)
+
+    def _router(self) -> DomainRouter:
+        """The router, with the prototypes that the library fitted on its own cases, if it could."""
+        from indexers.domains.library import load_prototypes
+
+        encoder = next((one.encoder for one in self.channels() if (one.kind, one.name) == ("case", "image")), None)
+        folder = self.encoders.folder
+        rules, sure = RuleRouter(), self.settings.routing.sure
+        if encoder is None or folder is None:
+            return DomainRouter(rules, sure=sure)
+        try:
+            return DomainRouter(rules, load_prototypes(folder, encoder.fingerprint), sure)
+        except (IndexMismatch, StoreError) as error:
+            # Without them the search is blind to domains in images, which is no reason not to search.
+            return DomainRouter(rules, sure=sure, missing=str(error))
 
     def _reranker(self, store: Store) -> Reranker:
         if self.settings.rerank.kind == "cross-encoder":
@@ -136,9 +160,17 @@ class Parts:
             raise ConfigError("rerank.kind = token-fusion reads the pages' visual or late channel; they have neither")
         return TokenFusionReranker(store, channel.name, channel.encoder)
 
-    def _selector(self) -> Selector:
-        """How many hits become evidence. What was fitted for this library is read when the selector needs it."""
+    def _calibration(self) -> Calibration | None:
+        """What was fitted for this library, read when the selector needs it."""
         from pipelines.calibration import load_calibration
+
+        select, folder = self.settings.select, self.encoders.folder
+        if select.kind not in {"log-ratio", "top-ratio", "conformal", "risk"} or select.value is not None:
+            return None
+        return None if folder is None else load_calibration(folder, self.manifest().fingerprint)
+
+    def _selector(self, calibration: Calibration | None) -> Selector:
+        """How many hits become evidence."""
         from rag.selectors import SelectionOptions, make_selector
 
         answer, select = self.settings.answer, self.settings.select
@@ -147,29 +179,28 @@ class Parts:
             most=answer.k if select.kind == "fixed" else select.most,
             budget_words=answer.budget_words,
         )
-        fitted = {"log-ratio", "top-ratio", "conformal", "risk"}
-        if select.kind not in fitted or select.value is not None or self.encoders.folder is None:
-            return make_selector(select.kind, options)
-        return make_selector(select.kind, options, load_calibration(self.encoders.folder, self.manifest().fingerprint))
+        return make_selector(select.kind, options, calibration)
 
     def steps(self) -> Steps:
         """The steps of an answer: extractive, checked by rules."""
         from pipelines.assistant import Steps
+        from pipelines.gathering import GatherOptions
         from pipelines.scoring import CrossEncoderScorer
         from rag.generators.extractive import ExtractiveGenerator, ExtractiveOptions
         from rag.grounding.ground import GroundingPolicy
         from rag.grounding.judge import LexicalJudge
 
-        answer = self.settings.answer
+        answer, kind = self.settings.answer, self.settings.select.kind
+        calibration = self._calibration()
+        depth = 0 if kind == "fixed" else MEASURED_DEPTH if calibration is None else calibration.depth
         return Steps(
-            selector=self._selector(),
+            selector=self._selector(calibration),
             generator=ExtractiveGenerator(
                 CrossEncoderScorer(self.reranker), ExtractiveOptions(max_claims=answer.max_claims)
             ),
             judge=LexicalJudge(),
             policy=GroundingPolicy(min_confidence=answer.abstain_below),
-            k=answer.k,
-            per_option=answer.per_option,
+            gather=GatherOptions(answer.k, answer.per_option, depth, selector=kind),
         )
 
 

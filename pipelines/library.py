@@ -34,7 +34,8 @@ from pipelines.limits import require_fitting
 from pipelines.measures import folder_bytes, read_rates, recorded_rate
 from pipelines.search import SearchEngine, SearchResult
 from pipelines.verification import Checked, Findings, Repair, check_passages, inspect, repair
-from rag.errors import LibraryNotFound, UsageError
+from rag.errors import ConfigError, LibraryNotFound, UsageError
+from rag.pairs import CasePair, PairRetriever
 from rag.protocols import Store
 from rag.timeline import Study
 from rag.types import KINDS, Hit, Kind, Passage, Query
@@ -132,6 +133,18 @@ class Library:
         from pipelines.timeline import timeline
 
         return timeline(self._store, patient, before_day, undated=undated)
+
+    def pairs(self, query: Query, k: int = 10) -> list[CasePair]:
+        """Pairs of images of other patients that look like the query's prior and current image (rag.pairs).
+
+        Raises QueryError when the query lacks one of the two images, ConfigError when cases have no image channel.
+        """
+        encoder = next(
+            (one.encoder for one in self._parts.channels() if (one.kind, one.name) == ("case", "image")), None
+        )
+        if encoder is None:
+            raise ConfigError("pairs of images need the channel image on cases; this library has none")
+        return PairRetriever(self._store, encoder).retrieve(query, k)
 
     def page_image(self, passage: Passage) -> PageImage | None:
         """The rendered page that a page or figure stands on, or None when there is none."""

@@ -7,15 +7,21 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from rag.fusion import reciprocal_rank_fusion, with_channel
 from rag.page_ranking import FIGURE
-from rag.protocols import Reranker, Router, Store
+from rag.protocols import Reranker, Store
 from rag.reranking import RerankOptions, rerank_head
 from rag.retrievers import Channel, FusionOptions, KindRetriever, encode_query, lifted_pages, merge_kinds, relevance
-from rag.types import KINDS, Hit, Kind, Query
+from rag.routing import BoostOptions, DomainRouter, Route, weigh
+from rag.types import KINDS, Dropped, Hit, Kind, Query, Vector
 
 FUSED = "fused"
 """Name under which a hit shows its place and score among those of its own kind."""
+IMAGE = "image"
+"""The channel whose vectors the prototypes of domains were fitted on."""
+_UNMOVED = BoostOptions(strength=0.0)
 FIGURES_FIRST: tuple[Kind, ...] = ("figure", "page", "case", "fact")
 """Figures are searched before pages because found figures lift their pages."""
 LIFTING = ("image", "dense")
@@ -24,10 +30,15 @@ LIFTING = ("image", "dense")
 
 @dataclass(frozen=True, slots=True)
 class SearchResult:
-    """Hits, best first, and seconds by stage (encode, search, fuse, rerank)."""
+    """Hits, best first, and seconds by stage (encode, route, search, fuse, rerank).
+
+    `route` is what the router decided, None when it was not asked; `dropped` are hits that it left out.
+    """
 
     hits: tuple[Hit, ...]
     seconds: Mapping[str, float] = field(default_factory=dict)
+    route: Route | None = None
+    dropped: tuple[Dropped, ...] = ()
 
 
 @dataclass(slots=True)
@@ -48,10 +59,14 @@ class StageClock:
 
 @dataclass(frozen=True, slots=True)
 class Ranking:
-    """How lists become one: fusion within a kind, routing between kinds, and an optional reranker."""
+    """How lists become one: fusion within a kind, routing between kinds and domains, and an optional reranker.
+
+    `domains` says how strongly the domain of a query moves hits; None leaves domains out unless one is asked for.
+    """
 
     fusion: FusionOptions
-    router: Router
+    router: DomainRouter
+    domains: BoostOptions | None = None
     reranker: Reranker | None = None
     rerank: RerankOptions = field(default_factory=RerankOptions)
 
@@ -69,6 +84,8 @@ class SearchEngine:
         used = [channel for channel in self._channels if channel.kind in searched]
         with clock.stage("encode"):
             vectors = encode_query(query, used)
+        with clock.stage("route"):
+            route = self._route(query, vectors)
         found: dict[Kind, dict[str, list[Hit]]] = {}
         lists: dict[Kind, list[Hit]] = {}
         for kind in FIGURES_FIRST:
@@ -87,7 +104,18 @@ class SearchEngine:
         if self._ranking.reranker is not None:
             with clock.stage("rerank"):
                 merged = rerank_head(self._ranking.reranker, query, merged, self._ranking.rerank)
-        return SearchResult(tuple(merged[:k]), clock.seconds)
+        dropped: tuple[Dropped, ...] = ()
+        if route is not None:
+            with clock.stage("route"):
+                merged, dropped = weigh(merged, route, self._ranking.domains or _UNMOVED)
+        return SearchResult(tuple(merged[:k]), clock.seconds, route, dropped)
+
+    def _route(self, query: Query, vectors: Mapping[str, Vector]) -> Route | None:
+        if self._ranking.domains is None and query.domain is None:
+            return None
+        image = vectors.get(IMAGE)
+        seen = image if isinstance(image, np.ndarray) else None
+        return self._ranking.router.decide(query, image=seen, domain=query.domain)
 
     def channel_only(self, query: Query, names: Sequence[str], *, k: int, kinds: Sequence[Kind]) -> list[Hit]:
         """The k best of some channels alone, without lift or rerank: what an ablation compares with the whole."""

@@ -65,13 +65,16 @@ class RaySettings(_Section):
     writers: int = Field(1, ge=1, description="batches written at once; more than one only helps with a server")
 
 
+_Pictured = Literal["late", "dense", "bm25", "image", "clip", "aligned"]
+
+
 class ChannelSettings(_Section):
     """Which channels each passage kind has."""
 
     pages: tuple[Literal["late", "dense", "bm25", "terms", "visual"], ...] = ("late", "dense", "bm25", "terms")
-    figures: tuple[Literal["late", "dense", "bm25", "image", "clip"], ...] = ("late", "dense", "bm25", "image")
-    cases: tuple[Literal["late", "dense", "bm25", "image", "clip"], ...] = ("late", "dense", "bm25", "image")
-    facts: tuple[Literal["dense", "bm25"], ...] = ("dense", "bm25")
+    figures: tuple[_Pictured, ...] = ("late", "dense", "bm25", "image")
+    cases: tuple[_Pictured, ...] = ("late", "dense", "bm25", "image")
+    facts: tuple[Literal["dense", "bm25", "aligned"], ...] = ("dense", "bm25")
     image_views: Literal[1, 2, 6] = Field(
         6, description="views of an indexed image: whole, centre, corners; more find more cut-outs and cost more"
     )
@@ -116,6 +119,12 @@ class ClipSettings(_Section):
     dtype: Literal["auto", "bf16", "f32"] = "auto"
 
 
+class AlignedSettings(_Section):
+    """The head of channel "aligned": a folder that `vesalius align fit` wrote. A library keeps its own copy."""
+
+    head: Path | None = None
+
+
 class FusionSettings(_Section):
     """Reciprocal rank fusion; weights are named "kind.channel" and count 1 when absent."""
 
@@ -126,6 +135,15 @@ class FusionSettings(_Section):
         "none", description="how pages found by image and by text meet: by score, or as a union of two cut lists"
     )
     weights: dict[str, float] = Field(default_factory=dict)
+
+
+class RoutingSettings(_Section):
+    """How the domain of a question moves hits (docs/route-by-domain.md); a domain that is asked for always holds."""
+
+    enabled: bool = True
+    strength: float = Field(0.9, ge=0, le=1, description="share of a hit's weight that its domain decides")
+    constant: float = Field(60.0, ge=0, description="ranks count as 1 / (constant + rank)")
+    sure: float = Field(0.95, gt=0.5, le=1, description="from this probability on, other domains are left out")
 
 
 class RerankSettings(_Section):
@@ -152,6 +170,7 @@ class SelectSettings(_Section):
     value: float | None = Field(None, description="the selector's parameter; none: what `vesalius calibrate` fitted")
     buffer: int = Field(0, ge=0, description="hits kept beyond the cut")
     per_document: int | None = Field(None, ge=1)
+    per_cluster: int | None = Field(None, ge=1, description="hits of one and the same image, near-duplicates included")
     per_kind: int | None = Field(None, ge=1)
     share: float = Field(0.7, ge=0, le=1, description="relevance against novelty, where similarity is known")
 
@@ -178,8 +197,10 @@ class Settings(_Section):
     late: LateSettings = LateSettings()
     visual: VisualSettings = VisualSettings()
     clip: ClipSettings = ClipSettings()
+    aligned: AlignedSettings = AlignedSettings()
     ray: RaySettings = RaySettings()
     fusion: FusionSettings = FusionSettings()
+    routing: RoutingSettings = RoutingSettings()
     rerank: RerankSettings = RerankSettings()
     answer: AnswerSettings = AnswerSettings()
     select: SelectSettings = SelectSettings()

@@ -5,11 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from math import isfinite
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from rag.domains.names import parse_domain
 from rag.errors import QueryError
 from rag.types import Box, Hit, Query
+
+if TYPE_CHECKING:
+    from rag.pairs import CasePair
 
 _MOST_OPTIONS = 26
 """One letter each."""
@@ -68,8 +73,23 @@ def _query(data: Mapping[str, Any], identity: str, folder: Path) -> Query:
     _, options = options_of(data)
     return Query(
         text=text, images=images, id=identity, options=options, prior_images=images_of(data, "prior_image", folder),
-        patient=text_of(data, "patient_id"),
+        patient=text_of(data, "patient_id"), before_day=_day(data), region=text_of(data, "region") or "",
+        domain=_domain(data),
     )  # fmt: skip
+
+
+def _day(data: Mapping[str, Any]) -> float | None:
+    value = data.get("before_day")
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not isfinite(value):
+        raise QueryError(f'"before_day" is {value!r}, not a number of days')
+    return float(value)
+
+
+def _domain(data: Mapping[str, Any]) -> str | None:
+    name = text_of(data, "ask_domain")
+    return None if name is None else parse_domain(name)
 
 
 def row_id(row: Row) -> str:
@@ -147,6 +167,21 @@ def hit_to_row(hit: Hit, rank: int) -> dict[str, Any]:
         "box": box_to_list(passage.box),
         "text": passage.text,
         "channels": {name: {"rank": score.rank, "score": score.score} for name, score in sorted(hit.channels.items())},
+    }
+
+
+def pair_to_row(pair: CasePair, rank: int) -> dict[str, Any]:
+    """A pair of images of one patient as the interface prints it."""
+    return {
+        "rank": rank,
+        "score": pair.score,
+        "document": pair.current.document,
+        "prior": pair.prior.record,
+        "current": pair.current.record,
+        "prior_score": pair.prior_score,
+        "current_score": pair.current_score,
+        "prior_text": pair.prior.text,
+        "text": pair.current.text,
     }
 
 

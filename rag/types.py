@@ -68,6 +68,8 @@ class Query:
     """A question: text, image or both. `filters` maps a field to the values accepted for it.
 
     `images` and `prior_images` are files. `options` are the choices of a multiple-choice question, in order.
+    `patient` names whose earlier records are looked up, only those before `before_day` when it is given, and only what
+    they say about `region` when it is named. `domain` is the kind of picture asked for, by its exact name.
     """
 
     text: str = ""
@@ -77,6 +79,9 @@ class Query:
     prior_images: tuple[Path, ...] = ()
     patient: str | None = None
     filters: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    before_day: float | None = None
+    region: str = ""
+    domain: str | None = None
 
     def __post_init__(self) -> None:
         # Python users write images=("cxr.png",); the rest of the system sees paths.
@@ -167,11 +172,16 @@ class Dropped:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """The hits kept for an answer, best first, those dropped, and the budget in words they had to fit."""
+    """The hits kept for an answer, best first, those dropped, and the budget in words they had to fit.
+
+    `notes` say, by passage id, what a reader must know beside the text: when a record was written, and with what its
+    comparisons compare. They are no evidence and may not be quoted.
+    """
 
     hits: tuple[Hit, ...]
     dropped: tuple[Dropped, ...] = ()
     budget_words: int = 0
+    notes: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from rag.cli.common import (
     Subcommands,
+    add_domain,
     add_filters,
     add_kinds,
     add_library,
@@ -17,6 +18,7 @@ from rag.cli.common import (
     command,
     emit_json,
     note,
+    parse_domain,
     parse_filters,
     parse_kinds,
     place,
@@ -39,8 +41,12 @@ def add(subcommands: Subcommands) -> None:
     made.add_argument("--image", type=Path, action="append", default=[], metavar="F", help="an image of the question")
     made.add_argument("--option", action="append", default=[], metavar="TEXT", help="a choice; repeat for each")
     add_kinds(made)
-    made.add_argument("--patient", metavar="ID", help="only cases of this patient")
+    made.add_argument("--patient", metavar="ID", help="look this patient's earlier records up")
+    made.add_argument("--before-day", type=float, metavar="N", help="only records of earlier days than this one")
+    made.add_argument("--region", default="", metavar="TEXT", help="only what the records say of this region")
+    add_domain(made)
     add_filters(made)
+    made.add_argument("--guard", action="store_true", help="withhold the question's own image, study and patient")
     made.add_argument("--single-pass", action="store_true", help="retrieve once (the only strategy of this version)")
     made.add_argument("--questions", type=Path, metavar="IN.jsonl", help="many questions, one JSON object per line")
     made.add_argument("--out", type=Path, metavar="OUT.jsonl", help="where the answers of --questions go")
@@ -52,13 +58,16 @@ def run(args: argparse.Namespace) -> int:
     """Answer once, or for every row of a file."""
     from pipelines.assistant import Assistant
     from rag.cli.opening import open_library
+    from rag.leakage import Guard
 
+    if (args.before_day is not None or args.region) and not (args.patient or args.questions):
+        raise UsageError("--before-day and --region choose among a patient's records; name one with --patient")
     if args.questions and args.out is None:
         raise UsageError("--questions needs --out FILE for its answers")
     parse_kinds(args.kinds)
     query = None if args.questions else _query(args)
     with open_library(args) as library:
-        assistant = Assistant(library)
+        assistant = Assistant(library, guard=Guard() if args.guard else None)
         return _batch(args, assistant) if query is None else _once(args, library, assistant, query)
 
 
@@ -68,10 +77,11 @@ def _query(args: argparse.Namespace) -> Query:
     images = check_images(args.image)
     if not args.text.strip() and not images:
         raise QueryError("the question is empty; ask something, or give an image with --image")
-    filters = parse_filters(args.filter)
-    if args.patient:
-        filters = {**filters, "patient": (args.patient,)}
-    return Query(text=args.text, images=images, options=tuple(args.option), patient=args.patient, filters=filters)
+    return Query(
+        text=args.text, images=images, options=tuple(args.option), patient=args.patient,
+        filters=parse_filters(args.filter), before_day=args.before_day, region=args.region,
+        domain=parse_domain(args.domain),
+    )  # fmt: skip
 
 
 def _once(args: argparse.Namespace, library: Library, assistant: Assistant, query: Query) -> int:
@@ -96,11 +106,19 @@ def _batch(args: argparse.Namespace, assistant: Assistant) -> int:
     from rag.grounding.render import answer_to_dict
     from rag.rows import kinds_of_row, query_from_row, read_rows, row_id
 
-    filters = parse_filters(args.filter)
+    filters, domain = parse_filters(args.filter), parse_domain(args.domain)
     answers: list[Answer] = []
 
     def work(row: Row) -> dict[str, Any]:
-        query = replace(query_from_row(row, args.questions.parent), filters=filters)
+        query = query_from_row(row, args.questions.parent)
+        query = replace(
+            query,
+            filters=filters,
+            domain=query.domain or domain,
+            patient=query.patient or args.patient,
+            before_day=args.before_day if query.before_day is None else query.before_day,
+            region=query.region or args.region,
+        )
         answer = assistant.ask(query, kinds=parse_kinds(kinds_of_row(row) or args.kinds))
         if args.trace:
             answers.append(answer)
@@ -133,8 +151,14 @@ def _write_traces(path: Path, answers: list[Answer]) -> None:
                 stream.write(json.dumps({"id": answer.id, **event}, ensure_ascii=False) + "\n")
 
 
+_GATHERING = frozenset({"route", "guard", "records", "select"})
+"""Steps that come before evidence is kept."""
+
+
 def trace_events(answer: Answer) -> list[dict[str, Any]]:
     """What happened on the way to an answer, in order."""
+    before = [dict(event) for event in answer.trace if event["step"] in _GATHERING]
+    after = [dict(event) for event in answer.trace if event["step"] not in _GATHERING]
     kept = [{"step": "keep", "passage_id": hit.passage.id, "score": hit.score} for hit in answer.evidence.hits]
     dropped = [
         {"step": "drop", "passage_id": item.hit.passage.id, "reason": item.reason} for item in answer.evidence.dropped
@@ -146,7 +170,7 @@ def trace_events(answer: Answer) -> list[dict[str, Any]]:
         "confidence": answer.confidence,
         "seconds": dict(answer.seconds),
     }
-    return [*kept, *dropped, *(dict(event) for event in answer.trace), end]
+    return [*before, *kept, *dropped, *after, end]
 
 
 def _show(answer: Answer) -> None:
@@ -157,4 +181,10 @@ def _show(answer: Answer) -> None:
         passage = citation.passage
         where = place(passage.document, passage.page, passage.record)
         print(f"  [{citation.n}] {passage.kind}: {where}")
+        for line in answer.evidence.notes.get(passage.id, "").splitlines():
+            print(f"      {line}")
+    routed = next((event for event in answer.trace if event["step"] == "route"), None)
+    if routed and set(routed["domains"]) - {"text"}:
+        shares = ", ".join(f"{domain} {share:.2f}" for domain, share in routed["domains"].items() if share >= 0.05)
+        print(f"domain: {shares} ({'; '.join(routed['reasons'])})")
     print(f"confidence {answer.confidence:.2f}; {sum(answer.seconds.values()):.2f} s")

@@ -99,6 +99,18 @@ def parse_kinds(text: str | None) -> tuple[Kind, ...]:
     return tuple(dict.fromkeys(KIND_NAMES[name] for name in names))
 
 
+def add_domain(made: argparse.ArgumentParser) -> None:
+    """Declare --domain."""
+    made.add_argument("--domain", metavar="NAME", help="the kind of picture asked about, such as radiograph")
+
+
+def parse_domain(name: str | None) -> str | None:
+    """A domain by its exact name, or none. Raises QueryError naming the nearest."""
+    from rag.domains.names import parse_domain as parse
+
+    return None if name is None else parse(name)
+
+
 def parse_filters(pairs: Sequence[str]) -> dict[str, tuple[str, ...]]:
     """`key=value` flags to filters; a key given twice accepts either value."""
     from rag.filters import FILTER_FIELDS

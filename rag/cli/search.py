@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from rag.cli.common import (
     Subcommands,
+    add_domain,
     add_filters,
     add_kinds,
     add_library,
@@ -17,6 +18,7 @@ from rag.cli.common import (
     command,
     emit_json,
     note,
+    parse_domain,
     parse_filters,
     parse_kinds,
     place,
@@ -32,13 +34,18 @@ if TYPE_CHECKING:
     from rag.types import Kind, Query
 
 
+_PRIOR = "an earlier image of --image's patient: finds other patients' pairs of images that changed alike"
+
+
 def add(subcommands: Subcommands) -> None:
     """Declare the command."""
     made = command(subcommands, "search", run, "find pages, figures, cases and facts for a text or an image")
     add_library(made)
     made.add_argument("text", nargs="?", default="", metavar="TEXT", help="what to look for")
     made.add_argument("--image", type=Path, action="append", default=[], metavar="F", help="an image to look for")
+    made.add_argument("--prior-image", type=Path, action="append", default=[], metavar="F", help=_PRIOR)
     add_kinds(made)
+    add_domain(made)
     made.add_argument("-k", type=int, default=10, metavar="N", help="how many hits (default 10)")
     add_filters(made)
     made.add_argument("--no-rerank", action="store_true", help="leave out the cross-encoder (faster)")
@@ -75,7 +82,10 @@ def _query(args: argparse.Namespace, filters: dict[str, tuple[str, ...]]) -> Que
     images = check_images(args.image)
     if not args.text.strip() and not images:
         raise QueryError("nothing to search for: give a text, or an image with --image")
-    return Query(text=args.text, images=images, filters=filters)
+    prior = check_images(args.prior_image)
+    if prior and not images:
+        raise UsageError("--prior-image needs --image: a pair is a current and an earlier image")
+    return Query(text=args.text, images=images, prior_images=prior, filters=filters, domain=parse_domain(args.domain))
 
 
 def _batch(args: argparse.Namespace, filters: dict[str, tuple[str, ...]]) -> int:
@@ -100,7 +110,8 @@ def _search_row(search: _Search, filters: dict[str, tuple[str, ...]], row: Row) 
 
     from rag.rows import kinds_of_row, query_from_row
 
-    query = replace(query_from_row(row, search.args.queries.parent), filters=filters)
+    query = query_from_row(row, search.args.queries.parent)
+    query = replace(query, filters=filters, domain=query.domain or parse_domain(search.args.domain))
     return search.row(query, parse_kinds(kinds_of_row(row) or search.args.kinds))
 
 
@@ -115,7 +126,7 @@ class _Search:
 
     def row(self, query: Query, kinds: tuple[Kind, ...]) -> dict[str, Any]:
         """The result of one query as the interface prints it."""
-        from rag.rows import hit_to_row
+        from rag.rows import hit_to_row, pair_to_row
 
         rerank = False if self.args.no_rerank else None
         result = self._library.search_timed(query, k=self.args.k, kinds=kinds, rerank=rerank)
@@ -123,7 +134,13 @@ class _Search:
         if self._mapper is not None:
             self._add_regions(self._mapper, query, result, hits)
         seconds = {stage: round(value, 6) for stage, value in result.seconds.items()}
-        return {"id": query.id, "hits": hits, "seconds": seconds}
+        found: dict[str, Any] = {"id": query.id, "hits": hits, "seconds": seconds}
+        if result.route is not None:
+            found["route"] = {**result.route.trace(), "left_out": len(result.dropped)}
+        if query.prior_images:
+            pairs = self._library.pairs(query, self.args.k)
+            found["pairs"] = [pair_to_row(pair, rank) for rank, pair in enumerate(pairs, start=1)]
+        return found
 
     def _add_regions(self, mapper: PageMapper, query: Query, result: SearchResult, hits: list[dict[str, Any]]) -> None:
         from pipelines.heatmap_files import query_folder, write_heatmaps
@@ -153,4 +170,8 @@ def _show(row: dict[str, Any]) -> None:
         print(f"{hit['rank']:3}. {hit['kind']:6} {where}  [{channels}]")
         if text:
             print(f"     {text[:160]}{'...' if len(text) > 160 else ''}")
+    for pair in row.get("pairs", ()):
+        print(
+            f"{pair['rank']:3}. pair   {pair['document']}, {pair['prior']} then {pair['current']}  {pair['score']:.3f}"
+        )
     print("seconds: " + ", ".join(f"{stage} {value:.3f}" for stage, value in row["seconds"].items()))

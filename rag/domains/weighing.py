@@ -36,8 +36,10 @@ def boost(hits: Sequence[Hit], posterior: Posterior, options: BoostOptions = _DE
 
     Ranks are used, not scores, because the scores of a fused or reranked list mean nothing across its parts; the new
     score is weight / (constant + rank). A hit of no known domain keeps weight 1: pages and facts speak of all. What the
-    posterior gives to `text` and `unknown` changes nothing.
+    posterior gives to `text` and `unknown` changes nothing; when that is all, the hits stay as they are.
     """
+    if not any(share > 0 for name, share in posterior.items() if name not in ("text", "unknown")):
+        return list(hits)
     weighed = [
         replace(hit, score=_weight(domain_of(hit.passage), posterior, options.strength) / (options.constant + rank))
         for rank, hit in enumerate(hits, start=1)

@@ -5,10 +5,11 @@ import pytest
 from indexers.encoders.hashing import HashEncoder
 from indexers.stores.memory import MemoryStore
 from pipelines.search import JudgedSearch, Ranking, SearchEngine
+from rag.errors import QueryError
 from rag.fingerprint import passage_id
 from rag.reranking import RerankOptions
 from rag.retrievers import Channel, FusionOptions, KindRetriever
-from rag.routing import RuleRouter
+from rag.routing import BoostOptions, DomainRouter
 from rag.types import CaseLocator, Hit, PageLocator, Passage, Point, Prefetch, Query, VectorSpec
 
 TEXTS = {
@@ -57,7 +58,7 @@ def store(channels):
 
 
 def engine(store, channels, **ranking):
-    return SearchEngine(store, channels, Ranking(FusionOptions(), RuleRouter(), **ranking))
+    return SearchEngine(store, channels, Ranking(FusionOptions(), DomainRouter(), **ranking))
 
 
 def places(result):
@@ -128,7 +129,7 @@ def test_a_channel_with_pooled_rows_is_searched_in_two_stages(store, channels):
     for number in TEXTS:
         rows = late.encode_passages([page(number)])[0]
         watched.upsert([Point(page(number), {"late": rows, "late_coarse": rows[:2]})])
-    search = SearchEngine(watched, [two_stages], Ranking(FusionOptions(), RuleRouter()))
+    search = SearchEngine(watched, [two_stages], Ranking(FusionOptions(), DomainRouter()))
     result = search.search(Query(text="goblet cells secrete mucus"), k=5, kinds=("page",))
     assert asked == [("late", Prefetch("late_coarse", 2))]
     assert len(result.hits) == 2
@@ -160,8 +161,68 @@ def test_late_interaction_reads_what_other_channels_found_first(store, channels)
     for number in TEXTS:
         vectors = {channel.name: channel.encoder.encode_passages([page(number)])[0] for channel in both}
         watched.upsert([Point(page(number), vectors)])
-    search = SearchEngine(watched, both, Ranking(FusionOptions(candidates=1), RuleRouter()))
+    search = SearchEngine(watched, both, Ranking(FusionOptions(candidates=1), DomainRouter()))
     result = search.search(Query(text="goblet cells secrete mucus"), k=3, kinds=("page",))
     assert [channel for channel, _, _ in asked] == ["dense", "late"]
     assert asked[1][1] == (page(2).id,)
     assert len(result.hits) == 3
+
+
+FILM = Passage(
+    passage_id("d" * 64, "case", "r2"), "case", "clinic", "Narrowed trachea on the film.", CaseLocator("r2"),
+    meta={"domain": "radiograph"},
+)  # fmt: skip
+SLIDE = Passage(
+    passage_id("d" * 64, "case", "r3"), "case", "clinic", "Narrowed trachea, trachea narrowed on the slide.",
+    CaseLocator("r3"), meta={"domain": "pathology"},
+)  # fmt: skip
+
+
+@pytest.fixture
+def mixed(store, channels):
+    encoder = channels[0].encoder
+    for passage in (FILM, SLIDE):
+        store.upsert([Point(passage, {"dense": encoder.encode_passages([passage])[0]})])
+    return store
+
+
+def cases_of(found):
+    return [hit.passage.record for hit in found.hits if hit.passage.kind == "case"]
+
+
+def test_a_domain_that_is_asked_for_leaves_other_domains_out_with_the_reason(mixed, channels):
+    blind = engine(mixed, channels).search(Query(text="narrowed trachea"), k=10)
+    assert blind.route is None
+    assert set(cases_of(blind)) == {"r1", "r2", "r3"}
+    found = engine(mixed, channels).search(Query(text="narrowed trachea", domain="radiograph"), k=10)
+    assert set(cases_of(found)) == {"r1", "r2"}
+    assert [(one.hit.passage.record, one.reason) for one in found.dropped] == [
+        ("r3", "domain pathology, the question is about radiograph")
+    ]
+    assert found.route is not None
+    assert found.route.trace()["only"] == "radiograph"
+    assert "route" in found.seconds
+
+
+def test_words_of_a_question_move_cases_of_other_domains_back(mixed, channels):
+    query = Query(text="narrowed trachea on histology of a biopsy")
+    found = engine(mixed, channels, domains=BoostOptions()).search(query, k=10)
+    order = cases_of(found)
+    assert "r2" not in order or order.index("r3") < order.index("r2")
+    # Pages and cases of no domain keep their order among themselves.
+    blind = [hit.passage.id for hit in engine(mixed, channels).search(query, k=10).hits]
+    neutral = [hit.passage.id for hit in found.hits if hit.passage.id not in {FILM.id, SLIDE.id}]
+    assert neutral == [name for name in blind if name in neutral]
+
+
+def test_a_question_of_no_domain_is_not_touched(mixed, channels):
+    query = Query(text="narrowed trachea")
+    blind = engine(mixed, channels).search(query, k=10)
+    aware = engine(mixed, channels, domains=BoostOptions()).search(query, k=10)
+    assert aware.hits == blind.hits
+    assert aware.route is not None
+
+
+def test_a_domain_that_is_none_is_refused_with_the_nearest(mixed, channels):
+    with pytest.raises(QueryError, match="radiograph"):
+        engine(mixed, channels).search(Query(text="trachea", domain="radiographs"), k=3)
