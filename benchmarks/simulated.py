@@ -10,11 +10,12 @@ import math
 import time
 import zlib
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 
 import numpy as np
 import numpy.typing as npt
 
-from indexers.devices import Prepared
+from indexers.devices import Prepared, encode_in_turn
 from rag.errors import SourceError
 from rag.retrievers import Channel
 from rag.types import Kind, Matrix, Passage, Query, Vector, VectorSpec
@@ -55,8 +56,7 @@ class SimulatedEncoder:
         self.spec = self.specs[0]
         self.served: list[str] = []
         self._seconds, self._before, self._free = seconds, before, free
-        rows = np.random.default_rng(0).standard_normal((8192, dim), dtype=np.float32)
-        self._rows: Matrix = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+        self._rows = _made_rows(dim)
 
     def channel(self, kind: Kind = "page") -> Channel:
         """The channel that it fills."""
@@ -96,8 +96,7 @@ class SimulatedEncoder:
 
     def encode_passages(self, passages: Sequence[Passage]) -> list[Vector | None]:
         """One after the other on the first device."""
-        prepared = [self.prepare(passage) for passage in passages]
-        return [None if each is None else self.forward(self.devices[0], [each])[0]["visual"] for each in prepared]
+        return encode_in_turn(self, passages, self.spec.name, 1)
 
     def encode_queries(self, queries: Sequence[Query]) -> list[Vector | None]:
         """Twenty rows for each query."""
@@ -107,6 +106,14 @@ class SimulatedEncoder:
         start = zlib.crc32(item.passage_id.encode()) % (len(self._rows) - item.patches)
         full = self._rows[start : start + item.patches]
         return {"visual": full, "visual-coarse": full[:COARSE_ROWS]}
+
+
+@cache
+def _made_rows(dim: int) -> Matrix:
+    rows = np.random.default_rng(0).standard_normal((8192, dim), dtype=np.float32)
+    unit: Matrix = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    unit.flags.writeable = False  # all encoders hand out parts of the same rows
+    return unit
 
 
 def cut(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:

@@ -27,6 +27,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from indexers.encoders.pooling import consecutive_means
 from rag.types import Matrix
 
 SPANS = 8
@@ -88,27 +89,21 @@ class MadePages:
         return page[np.arange(start, start + length) % len(page)]
 
 
-def pooled(rows: Rows, count: int) -> Rows:
-    """Unit means of `count` runs of consecutive rows as equal in length as can be, shape (count, dim)."""
-    starts = np.linspace(0, len(rows), count, endpoint=False).astype(int)
-    return _unit(np.add.reduceat(rows, starts, axis=0))
-
-
 def clustered(rows: Rows, count: int) -> Rows:
-    """Unit means of `count` groups of rows of like direction, shape (count, dim): spherical k-means from `pooled`.
+    """Unit means of `count` groups of rows of like direction, shape (count, dim).
 
-    Dhillon and Modha, 2001, https://doi.org/10.1023/A:1007612920971
+    Spherical k-means from `consecutive_means`: Dhillon and Modha, 2001, https://doi.org/10.1023/A:1007612920971
     """
-    centres = pooled(rows, count)
+    centres = consecutive_means(rows, count)
     for _ in range(ROUNDS):
-        member = np.zeros((len(rows), count), np.float32)
+        member = np.zeros((len(rows), len(centres)), np.float32)
         member[np.arange(len(rows)), (rows @ centres.T).argmax(axis=1)] = 1.0
         sums = member.T @ rows
         centres = _unit(np.where(member.any(axis=0)[:, None], sums, centres))
     return centres
 
 
-POOLING = {"runs": pooled, "clusters": clustered}
+POOLING = {"runs": consecutive_means, "clusters": clustered}
 """Ways to a few rows per page: means of consecutive rows, or of rows that point the same way."""
 
 

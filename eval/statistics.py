@@ -160,16 +160,6 @@ def mean_interval(
     return bootstrap(np.asarray(values, dtype=np.float64).reshape(-1, 1), options, clusters).mean(0)
 
 
-def paired_difference(
-    first: npt.ArrayLike,
-    second: npt.ArrayLike,
-    options: BootstrapOptions | None = None,
-    clusters: Sequence[Hashable] | None = None,
-) -> Estimate:
-    """Mean of `first` minus mean of `second`, two systems on the same queries, shapes (n_queries,)."""
-    return bootstrap(np.column_stack([first, second]), options, clusters).difference(0, 1)
-
-
 def paired_ratio(
     first: npt.ArrayLike,
     second: npt.ArrayLike,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol, TypeGuard, runtime_checkable
 
 from rag.protocols import Encoder
-from rag.types import Matrix, Passage, VectorSpec
+from rag.types import Matrix, Passage, Vector, VectorSpec
 
 
 class OutOfDeviceMemory(Exception):
@@ -35,7 +35,7 @@ class DeviceEncoder(Encoder, Protocol):
     """An encoder whose work splits into preparing on the CPU and a forward pass on one of several devices.
 
     `prepare` may be called from several threads, `forward` from one thread per device. `encode_passages` does both in
-    turn on the first device.
+    turn on the first device: see `encode_in_turn`.
     """
 
     @property
@@ -74,3 +74,21 @@ def runs_on_devices(encoder: Encoder) -> TypeGuard[DeviceEncoder]:
     Looks at its class only: `isinstance` would read the properties too, which hashes weights and looks for GPUs.
     """
     return all(hasattr(type(encoder), name) for name in ("prepare", "forward", "free_bytes"))
+
+
+def encode_in_turn(
+    encoder: DeviceEncoder, passages: Sequence[Passage], channel: str, together: int | None = None
+) -> list[Vector | None]:
+    """What `encode_passages` gives outside the encode pipeline: one channel's vector of each passage, in their order.
+
+    None where `prepare` gave none. Runs on the encoder's first device, `together` passages in a forward pass, 1 or
+    more; None: all of them in one. Raises what `prepare` and `forward` raise.
+    """
+    prepared = [encoder.prepare(passage) for passage in passages]
+    present = [item for item in prepared if item is not None]
+    found: list[Mapping[str, Matrix]] = []
+    step = together or max(len(present), 1)
+    for start in range(0, len(present), step):
+        found += encoder.forward(encoder.devices[0], present[start : start + step])
+    rows = iter(found)
+    return [None if item is None else next(rows)[channel] for item in prepared]

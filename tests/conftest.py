@@ -1,10 +1,16 @@
 """Fixtures shared by all tests: the sample library is written and indexed once per session, with the real models."""
 
+import hashlib
 import shutil
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
+from indexers.encoders.onnx_session import Array, OnnxSession, Output
+from indexers.encoders.onnx_text import OnnxText
 from indexers.models import ModelStore, default_cache
 from pipelines.config import load_settings
 from pipelines.ingest import Sources
@@ -25,6 +31,58 @@ def models() -> ModelStore:
         except MissingModel as error:
             pytest.skip(str(error))
     return store
+
+
+@pytest.fixture(scope="session", autouse=True)
+def loaded_once() -> Iterator[None]:
+    """Every model file and tokenizer is loaded once per session: the tests open the same few models hundreds of times.
+
+    A file that changes is loaded again.
+    """
+    sources = {OnnxSession: "model.onnx", OnnxText: "tokenizer.json"}
+    with pytest.MonkeyPatch.context() as patched:
+        for owner, file in sources.items():
+            patched.setattr(owner, "_load", _kept(owner._load, file))
+        yield
+
+
+def _kept(load: Any, file: str) -> Any:
+    kept: dict[tuple[Path, int, int], Any] = {}
+
+    def loaded(self: Any) -> Any:
+        path = self._model.folder / file
+        if not path.is_file():
+            return load(self)
+        key = (path, path.stat().st_mtime_ns, path.stat().st_size)
+        if key not in kept:
+            kept[key] = load(self)
+        return kept[key]
+
+    return loaded
+
+
+@pytest.fixture(scope="module")
+def forwards_once() -> Iterator[None]:
+    """The same batch goes through the same model once per module.
+
+    For modules that test what is done with vectors. Those that test encoders do without it.
+    """
+    real = OnnxSession._forward
+    known: dict[bytes, Output] = {}
+
+    def forward(self: OnnxSession, feeds: Mapping[str, Array]) -> Output:
+        key = hashlib.blake2b(str(self._model.folder).encode())
+        for name, array in sorted(feeds.items()):
+            key.update(f"{name}{array.dtype}{array.shape}".encode())
+            key.update(np.ascontiguousarray(array).data)
+        found = known.get(key.digest())
+        if found is None:
+            found = known[key.digest()] = real(self, feeds)
+        return found.copy()
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(OnnxSession, "_forward", forward)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from rag.types import Passage
-
-TextOf = Callable[[Passage], str]
 
 
 def context_of(passage: Passage) -> str:

@@ -93,12 +93,8 @@ class LateTextEncoder:
 
     def spans(self, passage: Passage) -> Spans:
         """For each row of the passage's vector the characters of `passage.text` it stands for, shape (n, 2)."""
-        parts = [spans for _, spans in self._window_spans(passage)]
+        parts = list(self._window_spans(passage))
         return np.concatenate(parts) if parts else np.empty((0, 2), np.int64)
-
-    def window_rows(self, passage: Passage) -> list[int]:
-        """How many rows each window of the passage has, in order; they add up to the rows of its vector."""
-        return [len(spans) for _, spans in self._window_spans(passage)]
 
     def row_boxes(self, passage: Passage) -> Matrix:
         """The box of the word that each row's token stands in, as `rag.protocols.Localizer` says.
@@ -152,10 +148,10 @@ class LateTextEncoder:
         joined = [np.concatenate([next(remaining) for _ in windows]) if windows else None for windows in cut]
         return [rows if rows is not None and len(rows) else None for rows in joined]
 
-    def _window_spans(self, passage: Passage) -> Iterator[tuple[WindowText, Spans]]:
+    def _window_spans(self, passage: Passage) -> Iterator[Spans]:
         for window, start, end in self._windows(passage):
             [encoding] = self._text.tokenize([window.text])
-            yield window, self._kept(passage.text, encoding, window, (start, end))[1]
+            yield self._kept(passage.text, encoding, window, (start, end))[1]
 
     def _windows(self, passage: Passage) -> list[tuple[WindowText, int, int]]:
         """The passage's windows, each with the range of characters whose tokens it contributes."""

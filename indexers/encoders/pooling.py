@@ -1,4 +1,4 @@
-"""Fewer rows for a multivector: means of neighbours in reading order, of grid rows, of similar tokens. Pure.
+"""Fewer rows for a multivector: means of neighbours in reading order, or of similar tokens. Pure.
 
 Every result is float32, shape (groups, dim), with rows of unit length, in the order in which a group's first row stood.
 A group whose rows cancel out is stood for by its first row. No function changes its argument.
@@ -7,11 +7,10 @@ A group whose rows cancel out is stood for by its first row. No function changes
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-from scipy.cluster.hierarchy import linkage
 
 from indexers.encoders.unit_rows import unit_rows
 from rag.types import Matrix
@@ -44,10 +43,8 @@ def consecutive_means(rows: Matrix, n: int) -> Matrix:
 def similar_means(rows: Matrix, n: int, block: int = BLOCK_ROWS) -> Matrix:
     """At most `n` rows: the means of clusters of similar rows.
 
-    Ward's clustering of the unit rows, where the squared distance is 2 - 2 cosine. Token pooling: Clavié, Chaffin and
-    Adams, 2024, https://arxiv.org/abs/2409.14683. colpali-engine's HierarchicalTokenPooler clusters the rows of the
-    matrix of cosine distances instead, which costs n_rows / dim times as much. `block` bounds the cost: see BLOCK_ROWS;
-    of more than `n` blocks, neighbours are averaged first.
+    Token pooling with `ward_labels`: Clavié, Chaffin and Adams, 2024, https://arxiv.org/abs/2409.14683. `block` bounds
+    the cost: see BLOCK_ROWS; of more than `n` blocks, neighbours are averaged first.
 
     Raises:
         ValueError: `n` or `block` is below 1, or there is no row.
@@ -61,7 +58,9 @@ def similar_means(rows: Matrix, n: int, block: int = BLOCK_ROWS) -> Matrix:
     parts, first = [], 0
     # Both are split alike, the larger parts first, so no block gets more groups than it has rows.
     for part, share in zip(np.array_split(units, n_blocks), np.array_split(np.arange(n), n_blocks), strict=True):
-        parts.append(_clusters(part, len(share)) + first)
+        wide = part.astype(np.float64)
+        wide /= np.linalg.norm(wide, axis=1, keepdims=True)  # in 32 bits, near rows would lose their distance
+        parts.append(ward_labels(wide @ wide.T, len(share)) + first)
         first += len(share)
     return _means(units, np.concatenate(parts))
 
@@ -87,23 +86,28 @@ def hierarchical_means(rows: Matrix, factor: int, block: int = BLOCK_ROWS) -> Ma
     return similar_means(rows, max(1, len(rows) // factor), block)
 
 
-def grid_row_means(rows: Matrix, shape: tuple[int, int]) -> Matrix:
-    """The mean of each row of a grid of patches, shape (height, dim).
+def ward_labels(cosines: npt.NDArray[np.floating[Any]], n: int) -> Labels:
+    """Which of `n` clusters of like rows each row belongs to, counted from 0 in the order of their first rows.
 
-    `rows` holds the patches of a grid of `shape` (height, width), left to right and top to bottom. Mean pooling by grid
-    row as a first stage: https://qdrant.tech/blog/colpali-qdrant-optimization/.
-
-    Raises:
-        ValueError: the number of rows is not height x width.
+    Ward's method over the distances sqrt(2 - 2 cosine) of unit rows; `cosines` has shape (rows, rows). Of `n` or fewer
+    rows each is a cluster; of more there are exactly `n` clusters (one for an `n` below 1), also where rows are equal:
+    the tree's merges are done again in order until so many are left, where a cut at a height would leave fewer.
+    colpali-engine's HierarchicalTokenPooler clusters the rows of the matrix of cosine distances instead, which costs
+    rows / dim times as much.
     """
-    height, width = _grid(rows, shape)
-    return _means(rows, np.repeat(np.arange(height), width))
+    size, n = len(cosines), max(n, 1)
+    if n >= size:
+        return np.arange(size)
+    # Imported here: most libraries are opened without ever clustering rows.
+    from scipy.cluster.hierarchy import linkage
+    from scipy.spatial.distance import squareform
 
-
-def grid_column_means(rows: Matrix, shape: tuple[int, int]) -> Matrix:
-    """The mean of each column of a grid of patches, shape (width, dim); see `grid_row_means`."""
-    height, width = _grid(rows, shape)
-    return _means(rows, np.tile(np.arange(width), height))
+    distances = squareform(np.sqrt(np.maximum(2 - 2 * cosines, 0)), checks=False)
+    parents = list(range(2 * size - 1))
+    for step, merge in enumerate(linkage(distances, method="ward")[: size - n]):
+        parents[int(merge[0])] = parents[int(merge[1])] = size + step
+    number: dict[int, int] = {}
+    return np.array([number.setdefault(_root(parents, row), len(number)) for row in range(size)], dtype=np.intp)
 
 
 def _check(rows: Matrix, number: int, what: str) -> None:
@@ -111,13 +115,6 @@ def _check(rows: Matrix, number: int, what: str) -> None:
         raise ValueError(f"{number} {what}: it must be 1 or more")
     if not len(rows):
         raise ValueError("there are no rows to pool")
-
-
-def _grid(rows: Matrix, shape: tuple[int, int]) -> tuple[int, int]:
-    height, width = shape
-    if height < 1 or width < 1 or height * width != len(rows):
-        raise ValueError(f"{len(rows)} rows do not fill a grid of {height} x {width}")
-    return height, width
 
 
 def _means(rows: Matrix, labels: Labels) -> Matrix:
@@ -129,21 +126,6 @@ def _means(rows: Matrix, labels: Labels) -> Matrix:
     firsts = units[np.unique(labels, return_index=True)[1]]
     cancelled = np.linalg.norm(sums, axis=1, keepdims=True) < _CANCELLED * counts
     return unit_rows(np.where(cancelled, firsts, sums / counts))
-
-
-def _clusters(units: Matrix, n: int) -> Labels:
-    """Which of `n` clusters each row belongs to, counted in the order of their first rows.
-
-    The tree's merges are done again in order until `n` groups are left: exactly `n`, where cutting the tree at a height
-    would leave fewer when rows are equal.
-    """
-    size = len(units)
-    parents = list(range(2 * size - 1))
-    merges = linkage(units.astype(np.float64), method="ward")[: size - n] if size > n else ()
-    for step, merge in enumerate(merges):
-        parents[int(merge[0])] = parents[int(merge[1])] = size + step
-    number: dict[int, int] = {}
-    return np.array([number.setdefault(_root(parents, row), len(number)) for row in range(size)], dtype=np.intp)
 
 
 def _root(parents: Sequence[int], node: int) -> int:

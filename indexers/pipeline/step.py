@@ -68,10 +68,3 @@ class EncodeStep:
 def _nothing_more(item: Item) -> None:
     """The units are gathered when every item is done."""
     del item
-
-
-def encode_units(
-    works: Sequence[Work], channels: Sequence[Channel], device: str | None = None, threads: int = 1
-) -> list[Encoded]:
-    """`EncodeStep` for a single call."""
-    return EncodeStep(channels, device, threads)(works)

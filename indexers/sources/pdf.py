@@ -15,6 +15,7 @@ from indexers.sources.ocr import PageOcr
 from indexers.sources.pdf_faults import PdfFault
 from indexers.sources.pdf_process import PdfLimits
 from indexers.sources.pdf_session import PageReply, PdfSession
+from indexers.sources.perceptual import with_image_keys
 from rag.errors import SourceError
 from rag.fingerprint import passage_id, sha256_file
 from rag.types import Box, Document, Layout, PageLocator, Passage, Skipped, Unit
@@ -64,11 +65,6 @@ class PdfParser:
             for reply in session.pages(missing):
                 yield self._unit(document, keys[reply.number], reply)
 
-    def render_page(self, path: Path, page: int, out: Path, dpi: float = 110.0) -> None:
-        """Write a page (from 1) of a PDF as a JPEG file. Raises SourceError."""
-        with self._session(path) as session:
-            write_whole(out, session.render(page, dpi))
-
     def _session(self, path: Path) -> PdfSession:
         scan_dpi = self._options.scan_dpi if self._ocr else self._options.dpi
         return PdfSession(path, self._options.limits, self._options.dpi, scan_dpi)
@@ -115,7 +111,8 @@ class PdfParser:
             crop = next(crops, None) if figure["cropped"] else None
             files = (_saved(stem.with_name(f"{stem.name}-f{i}.jpg"), crop),) if crop else ()
             found = {**figure, "page_id": page_id, "mentions": mentions.get(i, ())}
-            made.append(_passage(document, reply.number, found, files, f"f{i}"))
+            drawn = _passage(document, reply.number, found, files, f"f{i}")
+            made.append(drawn and with_image_keys(drawn))
         return tuple(passage for passage in made if passage is not None)
 
 

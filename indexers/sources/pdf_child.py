@@ -58,9 +58,6 @@ def _serve(reader: Reader, request: dict[str, Any], send: Callable[[bytes], None
             send(pack({"entries": reader.entries(scan=request["scan"])}))
         case "page":
             _serve_page(reader, request, send)
-        case "render":
-            whole, _ = reader.render(request["page"], [], request["dpi"])
-            send(pack({}, [whole]))
 
 
 def _serve_page(reader: Reader, request: dict[str, Any], send: Callable[[bytes], None]) -> None:

@@ -87,17 +87,6 @@ class PdfSession:
                 yield reply
             self._check(failures, page)
 
-    def render(self, page: int, dpi: float) -> bytes:
-        """A page as a JPEG file. Raises SourceError."""
-        child = self._opened()
-        try:
-            frame = child.ask({"do": "render", "page": page, "dpi": dpi}, self.limits.page_seconds)
-        except ChildFailed as error:
-            raise SourceError(str(error), stage="render", locator=f"page {page}") from error
-        if "error" in frame.header or not frame.blobs:
-            raise SourceError(str(frame.header.get("error")), stage="render", locator=f"page {page}")
-        return frame.blobs[0]
-
     def _ready(self) -> PdfProcess:
         """A child that has the document open and knows what was learned about it."""
         fresh = self._child is None

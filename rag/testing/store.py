@@ -26,10 +26,9 @@ from rag.testing.points import (
     sample_passages,
     unit_rows,
 )
-from rag.testing.store_stages import StoredVectorsContract, StoreFactory, TwoStageContract
+from rag.testing.store_stages import Filters, StoredVectorsContract, StoreFactory, TwoStageContract
 from rag.types import ChannelScore, Kind, Point, SparseVector, Vector
 
-Filters = Mapping[str, tuple[str, ...]]
 NOTHING: Filters = {}
 
 

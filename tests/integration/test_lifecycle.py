@@ -25,6 +25,8 @@ from rag.cli.app import main
 from rag.errors import StoreError
 from rag.types import Point, Query, SparseVector, VectorSpec
 
+pytestmark = pytest.mark.usefixtures("forwards_once")
+
 ROOT = Path(__file__).parents[2]
 WORDS = ["channels.pages=[bm25]", "channels.figures=[bm25]", "channels.cases=[bm25]", "channels.facts=[bm25,dense]"]
 SETTINGS = load_settings(overrides=WORDS).settings

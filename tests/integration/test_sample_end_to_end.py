@@ -17,6 +17,8 @@ from rag.types import KINDS, Query
 pymupdf = pytest.importorskip("pymupdf")
 
 
+pytestmark = pytest.mark.usefixtures("forwards_once")
+
 PLAIN_QUESTIONS = (
     "What is an air bronchogram?",
     "What is the cardiothoracic ratio?",

@@ -12,6 +12,8 @@ from rag.errors import UsageError
 from rag.selectors import SelectionOptions, make_selector
 from rag.types import Query
 
+pytestmark = pytest.mark.usefixtures("forwards_once")
+
 
 def run(*words):
     top = argparse.ArgumentParser()

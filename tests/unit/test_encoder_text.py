@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-import onnx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
 from indexers.encoders.dense import DenseOptions, DenseTextEncoder
 from indexers.encoders.late import LateOptions, LateTextEncoder
@@ -33,24 +31,8 @@ def page(text: str, *section: str) -> Passage:
 
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory) -> ModelFiles:
-    folder = tmp_path_factory.mktemp("toy")
-    tokenizer = Tokenizer(models.WordPiece(VOCABULARY, unk_token="[UNK]"))
-    tokenizer.normalizer = normalizers.Lowercase()
-    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    tokenizer.post_processor = processors.BertProcessing(("[SEP]", 3), ("[CLS]", 2))
-    tokenizer.save(str(folder / "tokenizer.json"))
-    helper = onnx.helper
-    graph = helper.make_graph(
-        [helper.make_node("Gather", ["table", "input_ids"], ["states"])],
-        "toy",
-        [helper.make_tensor_value_info("input_ids", onnx.TensorProto.INT64, ["b", "n"])],
-        [helper.make_tensor_value_info("states", onnx.TensorProto.FLOAT, ["b", "n", 384])],
-        [onnx.numpy_helper.from_array(EMBEDDING, "table")],
-    )
-    toy = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    (folder / "model.onnx").write_bytes(toy.SerializeToString())
-    return ModelFiles("toy", folder, "toy-weights")
+def model(letter_model) -> ModelFiles:
+    return letter_model(VOCABULARY, EMBEDDING)
 
 
 def expected_rows(passage: Passage, spans: np.ndarray) -> np.ndarray:
@@ -80,7 +62,6 @@ def test_every_row_is_the_token_at_its_span(model, words, once, context):
         return
     assert rows.shape == (len(spans), 384)
     np.testing.assert_allclose(rows, expected_rows(passage, spans), atol=1e-6)
-    assert sum(encoder.window_rows(passage)) == len(rows)
     # The toy tokenizer has one token per letter, so the spans say which letters are stored, and how often.
     stored = [start for start, _ in spans]
     assert sorted(stored) == letters if once else set(stored) == set(letters)
@@ -169,3 +150,15 @@ def test_a_broken_model_file_is_named_with_what_to_do(tmp_path, model, broken, h
     encoder = DenseTextEncoder(ModelFiles("toy", tmp_path, "w"))
     with pytest.raises(EnvironmentProblem, match=rf"{broken}.*vesalius models verify"):
         encoder.encode_queries([Query("abc")])
+
+
+@settings(deadline=None, max_examples=60)
+@given(words=WORDS, gaps=st.sampled_from([" ", "\n ", "\u2028"]))
+def test_a_short_text_is_read_as_the_one_window_it_is(model, words, gaps):
+    passage = page(gaps + gaps.join(words) + gaps)
+    options = WindowOptions(words=60, stride=60)
+    encoder = DenseTextEncoder(model, options=DenseOptions(windows=options))
+    [found] = encoder.encode_passages([passage])
+    cut = [window.text for window in window_texts(passage, OnnxText(model), options)]
+    assert len(cut) == len(found) == 1
+    assert found == pytest.approx(encoder.rows(cut))

@@ -25,6 +25,8 @@ from rag.retrievers import Channel
 from rag.similarity import word_boxes
 from rag.types import Box, CaseLocator, Hit, Layout, PageLocator, Passage, Point, Query
 
+pytestmark = pytest.mark.usefixtures("forwards_once")
+
 GOLDEN = Path(__file__).parents[1] / "data" / "heatmaps.json"
 TEXT = (
     "Airways\n\n"

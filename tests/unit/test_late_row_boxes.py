@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-import onnx
 import pytest
-from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
 from indexers.encoders.late import MOST_QUERY_ROWS, LateOptions, LateTextEncoder
 from indexers.encoders.window_texts import WindowOptions
@@ -22,25 +20,8 @@ BOXES = [(10, 20, 30, 40), (40, 20, 60, 40), (62, 20, 64, 40), (10, 50, 45, 70),
 
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory) -> ModelFiles:
-    folder = tmp_path_factory.mktemp("letters")
-    tokenizer = Tokenizer(models.WordPiece(VOCABULARY, unk_token="[UNK]"))
-    tokenizer.normalizer = normalizers.Lowercase()
-    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    tokenizer.post_processor = processors.BertProcessing(("[SEP]", 3), ("[CLS]", 2))
-    tokenizer.save(str(folder / "tokenizer.json"))
-    helper = onnx.helper
-    table = np.random.default_rng(5).standard_normal((len(VOCABULARY), 384)).astype(np.float32)
-    graph = helper.make_graph(
-        [helper.make_node("Gather", ["table", "input_ids"], ["states"])],
-        "letters",
-        [helper.make_tensor_value_info("input_ids", onnx.TensorProto.INT64, ["b", "n"])],
-        [helper.make_tensor_value_info("states", onnx.TensorProto.FLOAT, ["b", "n", 384])],
-        [onnx.numpy_helper.from_array(table, "table")],
-    )
-    toy = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    (folder / "model.onnx").write_bytes(toy.SerializeToString())
-    return ModelFiles("letters", folder, "letters-weights")
+def model(letter_model) -> ModelFiles:
+    return letter_model(VOCABULARY, np.random.default_rng(5).standard_normal((len(VOCABULARY), 384), np.float32))
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from indexers.pipeline.batches import Waiting
 from indexers.pipeline.encode import Assembly, ChannelGroups, parts_to_prepare, prepare
 from indexers.pipeline.forward import MOST_UNFIT, DeviceRun
 from indexers.pipeline.statistics import BuildClock
-from indexers.pipeline.step import EncodeStep, encode_units
+from indexers.pipeline.step import EncodeStep
 from indexers.pipeline.work import Work
 from rag.errors import EnvironmentProblem, SourceError
 from rag.fingerprint import passage_id
@@ -143,7 +143,7 @@ class Odd(SimulatedEncoder):
 
 
 def test_what_a_model_cannot_encode_is_skipped_alone():
-    encoded = encode_units(works([700] * 8), [Odd().channel()])
+    encoded = EncodeStep([Odd().channel()])(works([700] * 8))
     reasons = {number: each.unit.skipped[0].reason for number, each in enumerate(encoded) if each.unit.skipped}
     assert reasons.keys() == {2, 4, 5}
     assert "not finite" in reasons[2]
@@ -154,7 +154,7 @@ def test_what_a_model_cannot_encode_is_skipped_alone():
 def test_units_come_out_in_order_with_the_vectors_of_every_channel():
     visual, words = SimulatedEncoder(), HashEncoder("dense", 16)
     channels = [visual.channel(), Channel("page", words.spec, words)]
-    encoded = encode_units(works([700, 20, 0, 650]), channels, threads=3)
+    encoded = EncodeStep(channels, threads=3)(works([700, 20, 0, 650]))
     assert [each.unit.key for each in encoded] == ["u0", "u1", "u2", "u3"]
     assert [sorted(each.points[0].vectors) for each in encoded] == [
         ["dense", "visual", "visual-coarse"], ["dense", "visual", "visual-coarse"], ["dense"],

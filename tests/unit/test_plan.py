@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from indexers.build import Source
-from indexers.devices import Prepared
+from indexers.devices import Prepared, encode_in_turn
 from indexers.encoders.hashing import HashEncoder
 from indexers.stores.checks import MULTI_LIMIT
 from pipelines import planning
@@ -258,7 +258,7 @@ class FakeDevices:
         return [{"visual": np.ones((10, 8), np.float32), "visual-coarse": np.ones((2, 8), np.float32)} for _ in batch]
 
     def encode_passages(self, passages):
-        return [self.forward("cuda:0", [passage])[0]["visual"] for passage in passages]
+        return encode_in_turn(self, passages, self.spec.name)
 
     def encode_queries(self, queries):
         return [None for _ in queries]

@@ -11,13 +11,10 @@ from indexers.encoders.hashing import HashEncoder
 from indexers.encoders.pooled import PooledEncoder, PoolOptions
 from indexers.encoders.pooling import (
     consecutive_means,
-    grid_column_means,
-    grid_row_means,
     hierarchical_means,
     similar_means,
 )
 from indexers.encoders.unit_rows import unit_rows
-from indexers.encoders.visual.pooling import averaging, pooled, ward_labels
 from rag.errors import ConfigError
 from rag.testing.encoder import PASSAGES, EncoderContract
 from rag.types import PageLocator, Passage, Query
@@ -128,25 +125,6 @@ def test_rows_that_cancel_out_are_stood_for_by_the_first():
     assert consecutive_means(np.concatenate([a, -a]), 1) == pytest.approx(a)
 
 
-def test_grid_means():
-    grid = np.zeros((2, 3, 6), np.float32)
-    for place in range(6):
-        grid[place // 3, place % 3, place] = 1
-    rows = grid.reshape(6, 6)
-    assert grid_row_means(rows, (2, 3)) == pytest.approx(unit_rows([[1, 1, 1, 0, 0, 0], [0, 0, 0, 1, 1, 1]]))
-    assert grid_column_means(rows, (2, 3)) == pytest.approx(
-        unit_rows([[1, 0, 0, 1, 0, 0], [0, 1, 0, 0, 1, 0], [0, 0, 1, 0, 0, 1]])
-    )
-
-
-@given(st.integers(1, 6), st.integers(1, 6), SEEDS)
-def test_grid_rows_are_consecutive_means_and_columns_those_of_the_turned_grid(height, width, seed):
-    rows = random_rows(height * width, seed)
-    turned = rows.reshape(height, width, -1).transpose(1, 0, 2).reshape(height * width, -1)
-    assert grid_row_means(rows, (height, width)) == pytest.approx(consecutive_means(rows, height), abs=1e-5)
-    assert grid_column_means(rows, (height, width)) == pytest.approx(consecutive_means(turned, width), abs=1e-5)
-
-
 def test_arguments_are_left_as_they_were():
     rows = np.arange(24, dtype=np.float32).reshape(6, 4)
     kept = rows.copy()
@@ -163,8 +141,6 @@ def test_arguments_are_left_as_they_were():
         (lambda rows: hierarchical_means(rows, 2, block=0), "1 or more"),
         (lambda rows: consecutive_means(rows[:0], 3), "no rows"),
         (lambda rows: hierarchical_means(rows[:0], 3), "no rows"),
-        (lambda rows: grid_row_means(rows, (2, 4)), "2 x 4"),
-        (lambda rows: grid_column_means(rows, (0, 3)), "0 x 3"),
     ],
 )
 def test_impossible_pooling_is_refused(pool, message):
@@ -221,13 +197,6 @@ def test_single_vectors_and_impossible_options_are_refused():
         PoolOptions(factor=0)
     with pytest.raises(ConfigError, match="impossible"):
         PoolOptions(coarse_rows=-1)
-
-
-@given(st.integers(2, 40), st.integers(1, 40), SEEDS)
-def test_the_visual_encoders_cluster_alike(n_rows, n, seed):
-    rows = random_rows(n_rows, seed)
-    theirs = pooled(averaging(ward_labels(rows @ rows.T, n)), rows)
-    assert similar_means(rows, n) == pytest.approx(theirs, abs=1e-4)
 
 
 def kept_share(rows, pooled, queries):

@@ -24,6 +24,8 @@ from rag.cli.app import main
 from rag.errors import LibraryNotFound, StoreError, UsageError
 from rag.types import Query
 
+pytestmark = pytest.mark.usefixtures("forwards_once")
+
 ROOT = Path(__file__).parents[2]
 WORDS = ["channels.pages=[bm25]", "channels.figures=[bm25]", "channels.cases=[bm25]", "channels.facts=[bm25]"]
 SETTINGS = load_settings(overrides=WORDS).settings
@@ -278,28 +280,41 @@ from pipelines.config import load_settings
 from pipelines.ingest import Sources
 from pipelines.rebuild import rebuild_library
 
-folder, step, plain = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3] == "plain"
-reached = 0
-
-def fatal(function):
-    def call(*arguments, **named):
-        global reached
-        reached += 1
-        if reached == step:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return function(*arguments, **named)
-    return call
-
-if plain:
-    switching.switch.__defaults__ = (lambda first, second: False,)
-else:
-    switching.switch.__defaults__ = (fatal(switching.exchange),)
-for name in ("rename", "unlink", "replace"):
-    setattr(Path, name, fatal(getattr(Path, name)))
-switching.shutil.rmtree = fatal(switching.shutil.rmtree)
+folder, plain = Path(sys.argv[1]), sys.argv[2] == "plain"
 words = [f"channels.{kind}=[bm25]" for kind in ("pages", "figures", "cases", "facts")]
-rebuild_library(folder, Sources(), load_settings(overrides=words).settings)
-print("reached", reached)
+settings = load_settings(overrides=words).settings
+
+def rebuild(step):
+    reached = 0
+
+    def fatal(function):
+        def call(*arguments, **named):
+            nonlocal reached
+            reached += 1
+            if reached == step:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return function(*arguments, **named)
+        return call
+
+    if plain:
+        switching.switch.__defaults__ = (lambda first, second: False,)
+    else:
+        switching.switch.__defaults__ = (fatal(switching.exchange),)
+    for name in ("rename", "unlink", "replace"):
+        setattr(Path, name, fatal(getattr(Path, name)))
+    switching.shutil.rmtree = fatal(switching.shutil.rmtree)
+    rebuild_library(folder, Sources(), settings)
+
+for line in sys.stdin:  # one rebuild per line, in a process of its own, each begun before any store was opened
+    child = os.fork()
+    if not child:
+        code = 1
+        try:
+            rebuild(int(line))
+            code = 0
+        finally:
+            os._exit(code)
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
 """
 
 
@@ -308,17 +323,19 @@ print("reached", reached)
 def test_killed_at_any_file_operation_the_library_works_and_the_rebuild_goes_on(library, tmp_path, system):
     rebuild_library(library, Sources(), SETTINGS)  # so that there is an old library to be dropped
     step, killed = 1, 0
-    while True:
-        done = subprocess.run(
-            [sys.executable, "-c", KILLED, str(library), str(step), system],
-            check=False, cwd=ROOT, capture_output=True, text=True,
-        )  # fmt: skip
-        assert found(library), f"after a kill at operation {step}"
-        if done.returncode == 0:
-            break
-        assert done.returncode == -signal.SIGKILL, done.stderr
-        killed += 1
-        step += 1
+    command = [sys.executable, "-c", KILLED, str(library), system]
+    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as starter:
+        while True:
+            starter.stdin.write(f"{step}\n")
+            starter.stdin.flush()
+            code = int(starter.stdout.readline())
+            assert found(library), f"after a kill at operation {step}"
+            if code == 0:
+                break
+            assert code == -signal.SIGKILL
+            killed += 1
+            step += 1
+        starter.stdin.close()
     assert killed >= 5
     with Library.open(library) as opened:
         assert opened.inspect(deep=True).ok

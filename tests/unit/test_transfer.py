@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -23,6 +23,8 @@ from rag.cli.app import main
 from rag.errors import StoreError, UsageError
 from rag.fingerprint import passage_id, sha256_file
 from rag.types import KINDS, Layout, PageLocator, Passage, Point, Query, SparseVector, VectorSpec
+
+pytestmark = pytest.mark.usefixtures("forwards_once")
 
 WORDS = ["channels.pages=[bm25]", "channels.figures=[bm25]", "channels.cases=[bm25]", "channels.facts=[bm25]"]
 SETTINGS = load_settings(overrides=WORDS).settings
@@ -77,6 +79,7 @@ def test_a_moved_library_finds_its_images_in_its_new_place(tmp_path):
     assert point.passage.images == (tmp_path / "new" / "images" / "abc" / "p0.jpg",)
 
 
+@settings(max_examples=40)
 @given(
     rows=st.lists(
         st.lists(st.floats(allow_nan=False, allow_infinity=False, width=32), min_size=8, max_size=8),

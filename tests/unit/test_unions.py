@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rag.errors import ConfigError
@@ -148,6 +148,7 @@ def test_hits_keep_what_each_channel_said():
     assert set(found[0].channels) == {"visual", "late"}
 
 
+@settings(max_examples=40)
 @given(st.permutations(range(1, 16)), st.permutations(range(8, 23)))
 def test_every_union_holds_both_cuts_and_ends_at_a_size(first, second):
     visual, text = ranked(*first), ranked(*second)

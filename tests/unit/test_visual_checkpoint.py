@@ -9,7 +9,7 @@ import pytest
 from indexers.devices import DeviceEncoder
 from indexers.encoders.visual.checkpoint import open_checkpoint
 from indexers.encoders.visual.models import MODELS, detect, dimensions
-from indexers.encoders.visual.opening import expected_rows, most_rows, open_visual, visual_dimensions
+from indexers.encoders.visual.opening import expected_rows, most_rows, open_visual
 from indexers.encoders.visual.options import VisualOptions
 from indexers.encoders.visual.weight_names import tensor_shapes
 from rag.errors import ConfigError, EnvironmentProblem
@@ -259,6 +259,6 @@ def test_rows_of_a_page_are_known_before_any_weight_is_read(tmp_path):
     assert expected_rows(VisualOptions(options.model, pool_factor=3), a4, 150) == (736 + prompt) // 3
     assert expected_rows(VisualOptions(options.model, max_patches=300), a4, 150) <= 300 + prompt
     assert most_rows(options) == 768
-    assert visual_dimensions(options) == 128
+    assert open_visual(options).spec.dim == 128
     (tmp_path / "m" / "tokenizer.json").rename(tmp_path / "m" / "tokenizer.model")
     assert expected_rows(options, a4, 150) == 736 + 12

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL.Image import Image
 
-from indexers.devices import DeviceLost, Prepared
+from indexers.devices import DeviceLost, Prepared, encode_in_turn
 from indexers.encoders.pictures import open_picture
 from indexers.encoders.visual.checkpoint import Checkpoint
 from indexers.encoders.visual.collating import collate, fp_inputs
@@ -214,13 +214,7 @@ class LocalVisualEncoder:
 
     def encode_passages(self, passages: Sequence[Passage]) -> list[Vector | None]:
         """Raises SourceError naming the file when an image cannot be read."""
-        prepared = [self.prepare(passage) for passage in passages]
-        present = [item for item in prepared if item is not None]
-        found: list[Mapping[str, Matrix]] = []
-        for start in range(0, len(present), _TOGETHER):
-            found += self.forward(self.devices[0], present[start : start + _TOGETHER])
-        rows = iter(found)
-        return [None if item is None else next(rows)[CHANNEL] for item in prepared]
+        return encode_in_turn(self, passages, CHANNEL, _TOGETHER)
 
     def encode_queries(self, queries: Sequence[Query]) -> list[Vector | None]:
         """Raises QueryError naming the file when an image cannot be read."""

@@ -91,12 +91,6 @@ def expected_rows(options: VisualOptions, page_size_points: tuple[float, float],
     return max(1, rows // options.pool_factor) if options.pool_factor > 1 else rows
 
 
-def visual_dimensions(options: VisualOptions) -> int:
-    """Dimensions of a row, without loading weights. Raises as `open_visual`."""
-    checkpoint, spec, _ = describe(options)
-    return dimensions(spec, checkpoint.config)
-
-
 def most_rows(options: VisualOptions) -> int:
     """Image rows of any page at the most, before token pooling. Raises as `open_visual`."""
     _, _, layout = describe(options)

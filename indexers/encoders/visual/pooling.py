@@ -8,15 +8,11 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from scipy.cluster.hierarchy import fcluster, linkage
-from scipy.spatial.distance import squareform
 
-from indexers.encoders.unit_rows import unit_rows
+from indexers.encoders.pooling import Labels
 from indexers.encoders.visual.grids import PageGrid
 from indexers.encoders.visual.options import Coarse
 from rag.types import Matrix
-
-Labels = npt.NDArray[np.int64]
 
 
 def averaging(labels: npt.ArrayLike) -> Matrix:
@@ -25,30 +21,6 @@ def averaging(labels: npt.ArrayLike) -> Matrix:
     member = groups[np.newaxis] == np.arange(groups.max(initial=-1) + 1)[:, np.newaxis]
     counts = member.sum(axis=1, keepdims=True)
     return np.asarray(member[counts[:, 0] > 0] / counts[counts[:, 0] > 0], dtype=np.float32)
-
-
-def pooled(weights: Matrix, rows: Matrix) -> Matrix:
-    """Weighted means of rows, scaled to unit length, float32."""
-    return unit_rows(weights @ rows)
-
-
-def ward_labels(cosines: Matrix, groups: int) -> Labels:
-    """Clusters of rows by Ward's method on unit vectors; `cosines` is (n, n). Numbered by their first member, from 0.
-
-    Hierarchical token pooling: Clavié, Chaffin and Adams, 2024, https://arxiv.org/abs/2409.14683. The distance of unit
-    vectors is sqrt(2 - 2 cos).
-    """
-    n = len(cosines)
-    if n <= 1 or groups >= n:
-        return np.arange(n)
-    distances = np.sqrt(np.maximum(2 - 2 * cosines, 0))
-    found = fcluster(
-        linkage(squareform(distances, checks=False), method="ward"), t=max(groups, 1), criterion="maxclust"
-    )
-    _, first, inverse = np.unique(found, return_index=True, return_inverse=True)
-    order = np.empty(len(first), dtype=np.int64)
-    order[np.argsort(first)] = np.arange(len(first))
-    return order[inverse]
 
 
 def token_groups(n: int, factor: int) -> int:

@@ -10,16 +10,15 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from indexers.encoders.pooling import Labels, ward_labels
 from indexers.encoders.unit_rows import unit_rows
 from indexers.encoders.visual.grids import PageGrid
 from indexers.encoders.visual.options import CHANNEL, COARSE_CHANNEL, FIRST_CHANNEL, FIRST_ROWS, VisualOptions
 from indexers.encoders.visual.pooling import (
-    Labels,
     averaging,
     band_weights,
     coarse_size,
     token_groups,
-    ward_labels,
 )
 from indexers.encoders.visual.torch_library import Tensor
 from rag.errors import SourceError

@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from indexers.devices import Prepared
+from indexers.devices import Prepared, encode_in_turn
 from indexers.encoders.pictures import open_picture
 from indexers.encoders.visual.checkpoint import open_checkpoint
 from indexers.encoders.visual.grids import DynamicLayout, PageGrid, PageLayout
@@ -198,9 +198,7 @@ class VllmVisualEncoder:
 
     def encode_passages(self, passages: Sequence[Passage]) -> list[Vector | None]:
         """Raises SourceError for an image that cannot be read or is refused."""
-        prepared = [self.prepare(passage) for passage in passages]
-        found = iter(self.forward(self._url, [item for item in prepared if item is not None]))
-        return [None if item is None else next(found)[CHANNEL] for item in prepared]
+        return encode_in_turn(self, passages, CHANNEL)
 
     def encode_queries(self, queries: Sequence[Query]) -> list[Vector | None]:
         """Raises QueryError for a question or image that cannot be read or is refused."""
