@@ -10,7 +10,7 @@ import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -115,17 +115,23 @@ def _validate(merged: Mapping[str, Any]) -> Settings:
     try:
         return Settings.model_validate(merged)
     except ValidationError as error:
-        first = error.errors()[0]
+        errors = error.errors()
+        first = next((one for one in errors if one["type"] == "extra_forbidden"), errors[0])
         key = ".".join(str(part) for part in first["loc"])
         if first["type"] != "extra_forbidden":
             raise ConfigError(f"setting {key} = {first.get('input')!r}: {first['msg']}") from error
-        known = [name for name in _known_keys(Settings) if name != key]
+        named = str(first["loc"][1]) if len(first["loc"]) > 2 else "NAME"
+        known = [name for name in _known_keys(Settings, named=named) if name != key]
         near = difflib.get_close_matches(key, known, n=1, cutoff=0.0)
         raise ConfigError(f"unknown setting {key!r}; did you mean {near[0]!r}?") from error
 
 
-def _known_keys(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
+def _known_keys(model: type[BaseModel], prefix: str = "", named: str = "NAME") -> Iterator[str]:
+    """Every key; of sections under a name of the user's own, those of the section `named`."""
     for name, info in model.model_fields.items():
         yield f"{prefix}{name}"
+        for section in get_args(info.annotation):
+            if isinstance(section, type) and issubclass(section, BaseModel):
+                yield from _known_keys(section, f"{prefix}{name}.{named}.")
         if isinstance(info.annotation, type) and issubclass(info.annotation, BaseModel):
             yield from _known_keys(info.annotation, f"{prefix}{name}.")

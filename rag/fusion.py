@@ -7,7 +7,7 @@ function is pure and independent of the order of its input lists.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from rag.types import ChannelScore, Hit, Passage
@@ -71,15 +71,24 @@ IMAGE_RIVALS = 20
 and a spread over all of them would make near and same look alike."""
 
 
-def standard_score_fusion(lists: Mapping[str, Sequence[Hit]], weights: Mapping[str, float]) -> list[Hit]:
-    """One ranking of a kind's channels: text channels together, and the image channel if the query had an image."""
+def standard_score_fusion(
+    lists: Mapping[str, Sequence[Hit]], weights: Mapping[str, float], pictures: Collection[str] = (IMAGE,)
+) -> list[Hit]:
+    """One ranking of a kind's channels: text channels together, and beside them those that compared images.
+
+    `pictures` names the latter. Each counts IMAGE_WEIGHT times its weight: of several, weights that sum to 1 give all
+    of them together what one alone has.
+    """
     hits = merged(lists)
-    text = {name: found for name, found in lists.items() if name != IMAGE}
+    text = {name: found for name, found in lists.items() if name not in pictures}
     words = standard_score_sum(hits, text, weights) if text else {}
-    seen = list_scores(lists.get(IMAGE, ())[:IMAGE_RIVALS])
-    last = min(seen.values(), default=0.0)
-    share = IMAGE_WEIGHT * weights.get(IMAGE, 1.0)
-    return by_score(replace(hit, score=words.get(key, 0.0) + share * seen.get(key, last)) for key, hit in hits.items())
+    seen = dict.fromkeys(hits, 0.0)
+    for name in sorted(set(pictures) & lists.keys()):
+        scores = list_scores(lists[name][:IMAGE_RIVALS])
+        last = min(scores.values(), default=0.0)
+        for key in seen:
+            seen[key] += IMAGE_WEIGHT * weights.get(name, 1.0) * scores.get(key, last)
+    return by_score(replace(hit, score=words.get(key, 0.0) + seen[key]) for key, hit in hits.items())
 
 
 def reciprocal_rank_fusion(

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from rag.fusion import by_score, reciprocal_rank_fusion, standard_score_fusion
+from rag.fusion import IMAGE, by_score, reciprocal_rank_fusion, standard_score_fusion
 from rag.page_ranking import FIGURE, PageOptions, rank_pages
 from rag.protocols import Encoder, Store
 from rag.types import ChannelScore, Hit, Kind, Prefetch, Query, Vector, VectorSpec
@@ -128,7 +128,13 @@ class KindRetriever:
                 by_text = rank_pages(query, text, weights, self._options.pages)
                 return hybrid_union(lists[VISUAL], by_text, UnionOptions(fill=self._options.union == "filled"))
             return rank_pages(query, lists, weights, self._options.pages)
-        return standard_score_fusion(lists, weights)
+        pictures = [name for name in lists if reads_images(name)] if query.images else [IMAGE]
+        return standard_score_fusion(lists, weights, pictures)
+
+
+def reads_images(channel: str) -> bool:
+    """Whether a channel compares a query's image with images: the embedded one, and the image-text encoders."""
+    return channel in (IMAGE, "clip") or channel.startswith("clip-")
 
 
 def lifted_pages(store: Store, figures: Sequence[Hit], known: Sequence[Hit]) -> list[Hit]:

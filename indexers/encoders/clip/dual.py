@@ -6,16 +6,17 @@ Radford et al., 2021, https://arxiv.org/abs/2103.00020; Zhai et al., 2023, https
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
-from indexers.devices import DeviceLost, Prepared
+from indexers.devices import DeviceLost, Prepared, encode_in_turn
 from indexers.encoders.clip.libraries import DualLibrary
 from indexers.encoders.clip.options import CHANNEL, ClipOptions
+from indexers.encoders.clip.shape import DualShape
 from indexers.encoders.inputs import text_of
 from indexers.encoders.pictures import open_picture
 from indexers.encoders.visual.collating import collate, fp_inputs
@@ -58,11 +59,13 @@ class DualEncoder:
     model's window, the first window. Of a query its first image, else its text.
     """
 
-    def __init__(self, library: DualLibrary, dim: int, content: str, options: ClipOptions) -> None:
+    def __init__(self, library: DualLibrary, shape: DualShape, content: str, options: ClipOptions) -> None:
+        """`content` identifies weights and configuration, and so the revision: the hash of every file that is read."""
         self._library = library
+        self.shape = shape
         self._content = content
         self._options = options
-        self._spec = VectorSpec(CHANNEL, "dense", dim)
+        self._spec = VectorSpec(CHANNEL, "dense", shape.dim)
         self._copies = ModelCopies(self._load)
 
     @property
@@ -80,9 +83,9 @@ class DualEncoder:
 
     @property
     def fingerprint(self) -> str:
-        """Weights, configuration and number type."""
+        """Weights and configuration of this revision, how images and texts are scaled and cut, and the number type."""
         named = {"encoder": CHANNEL, "library": self._library.name, "weights": self._content}
-        return digest({**named, "dtype": self._options.dtype})
+        return digest({**named, "shape": asdict(self.shape), "dtype": self._options.dtype})
 
     def prepare(self, passage: Passage) -> Prepared | None:
         """The image's or text's tensors. Raises SourceError when an image cannot be read."""
@@ -144,13 +147,7 @@ class DualEncoder:
 
     def encode_passages(self, passages: Sequence[Passage]) -> list[Vector | None]:
         """Raises SourceError naming the file when an image cannot be read."""
-        prepared = [self.prepare(passage) for passage in passages]
-        present = [item for item in prepared if item is not None]
-        found: list[Mapping[str, Matrix]] = []
-        for start in range(0, len(present), _TOGETHER):
-            found += self.forward(self.devices[0], present[start : start + _TOGETHER])
-        rows = iter(found)
-        return [None if item is None else next(rows)[CHANNEL] for item in prepared]
+        return encode_in_turn(self, passages, CHANNEL, _TOGETHER)
 
     def encode_queries(self, queries: Sequence[Query]) -> list[Vector | None]:
         """Raises QueryError naming the file when an image cannot be read."""

@@ -10,12 +10,13 @@ from typing import Any, Protocol
 
 from PIL.Image import Image
 
+from indexers.encoders.clip.shape import DualShape
 from indexers.encoders.visual.torch_library import Model, Processor, Tensor, TorchDtype, load_library, load_torch
+from rag.errors import EnvironmentProblem
 
 _FEATURE = "encoding images and captions"
 _WORDS = 64
 """Tokens of a caption when a configuration names no limit: SigLIP's."""
-
 
 _PICTURE_SETTINGS = ("size", "mode", "mean", "std", "interpolation", "resize_mode", "fill_color")
 
@@ -42,9 +43,9 @@ class TransformersDual:
 
     name = "transformers"
 
-    def __init__(self, folder: Path, config: Mapping[str, Any]) -> None:
+    def __init__(self, folder: Path, shape: DualShape) -> None:
         self._folder = str(folder)
-        self._words = int((config.get("text_config") or {}).get("max_position_embeddings", _WORDS))
+        self._words = shape.context_length or _WORDS
 
     @cached_property
     def _processor(self) -> Processor:
@@ -104,10 +105,17 @@ class OpenClipDual:
         return {"input_ids": self._tools[1]([text])}
 
     def load(self, device: str, dtype: TorchDtype) -> Model:
-        """The model on a device, ready to run."""
+        """The model on a device, ready to run. Raises EnvironmentProblem when a part of it is not on this machine."""
         library = load_library("open_clip", _FEATURE)
         given: dict[str, str] = {} if self._weights is None else {"pretrained": str(self._weights)}
-        model, _ = library.create_model_from_pretrained(self._source, weights_only=True, **given)
+        try:
+            model, _ = library.create_model_from_pretrained(self._source, weights_only=True, **given)
+        except OSError as error:
+            # A tower of another library: its configuration stands in that library's own checkpoint.
+            raise EnvironmentProblem(
+                f"{self._source} cannot be loaded ({str(error).splitlines()[0]}); if its open_clip_config.json has an "
+                "hf_model_name, that checkpoint must be in the hub's cache, or hf_model_name be a folder with it"
+            ) from error
         return model.eval().to(device=device, dtype=dtype)
 
     def images(self, model: Model, inputs: Mapping[str, Tensor]) -> Tensor:

@@ -4,43 +4,69 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from indexers.devices import DeviceEncoder
+from indexers.encoders.clip.catalogue import catalogue, require_known
 from indexers.encoders.clip.dual import DualEncoder
 from indexers.encoders.clip.libraries import DualLibrary, OpenClipDual, SentenceDual, TransformersDual
 from indexers.encoders.clip.options import ClipLibraryName, ClipOptions
+from indexers.encoders.clip.shape import open_clip_shape, transformers_shape
 from indexers.encoders.visual.checkpoint import find_folder, folder_hash, read_json, require_files
 from indexers.encoders.visual.torch_library import load_library
-from rag.errors import ConfigError
+from rag.errors import ConfigError, EnvironmentProblem, MissingExtra
 from rag.fingerprint import digest, sha256_file
 
-_KEY = "clip.model"
 _OPEN_CLIP = "open_clip_config.json"
 _MODULES = "modules.json"
 
 
-def open_clip_encoder(options: ClipOptions) -> DeviceEncoder:
+_NO_FOLDERS: Mapping[str, Path] = MappingProxyType({})
+
+
+def open_clip_encoder(options: ClipOptions, local: Mapping[str, Path] = _NO_FOLDERS) -> DeviceEncoder:
     """The encoder for these options. Cheap for folders: reads configuration files only.
 
+    `local` maps names of the catalogue to folders of the user's own.
+
     Raises:
-        ConfigError: the checkpoint is incomplete, of no known kind, or not of the wanted library.
+        ConfigError: the checkpoint is incomplete, of no known kind, not of the wanted library, or not what its entry of
+            the catalogue says.
         EnvironmentProblem: a hub model is not in the cache and cannot be fetched.
     """
+    entry = catalogue().get(options.model)
+    if entry is None:
+        require_known(options)
+        return _opened(options)
+    resolved = entry.resolve(options, local)
+    try:
+        encoder = _opened(resolved)
+    except MissingExtra:
+        raise
+    except (ConfigError, EnvironmentProblem) as error:
+        raise type(error)(f"{error}. {entry.name}: {entry.note}") from error
+    entry.require(encoder.shape, resolved)
+    return encoder
+
+
+def _opened(options: ClipOptions) -> DualEncoder:
     split = _architecture(options)
     if split is not None:
         return _from_architecture(*split, options)
-    folder = find_folder(options.model, options.revision, _KEY)
+    folder = find_folder(options.model, options.revision, options.key)
     name = detect_library(folder, options)
     if name == "open_clip":
-        require_files(folder, _KEY, options.model, [_OPEN_CLIP])
+        require_files(folder, options.key, options.model, [_OPEN_CLIP])
         config = read_json(folder / _OPEN_CLIP)
-        library: DualLibrary = OpenClipDual(f"local-dir:{folder}", None, _pictures(config))
-        return DualEncoder(library, int(config["model_cfg"]["embed_dim"]), folder_hash(folder), options)
-    require_files(folder, _KEY, options.model, ["config.json"])
+        pictures = _pictures(config)
+        library: DualLibrary = OpenClipDual(f"local-dir:{folder}", None, pictures)
+        return DualEncoder(library, open_clip_shape(config["model_cfg"], pictures), folder_hash(folder), options)
+    require_files(folder, options.key, options.model, ["config.json"])
     config = read_json(folder / "config.json")
-    library = SentenceDual(folder) if name == "sentence-transformers" else TransformersDual(folder, config)
-    return DualEncoder(library, dual_dimensions(config, options.model), folder_hash(folder), options)
+    shape = transformers_shape(folder, config, dual_dimensions(config, options.model, options.key))
+    library = SentenceDual(folder) if name == "sentence-transformers" else TransformersDual(folder, shape)
+    return DualEncoder(library, shape, folder_hash(folder), options)
 
 
 def detect_library(folder: Path, options: ClipOptions) -> ClipLibraryName:
@@ -52,7 +78,7 @@ def detect_library(folder: Path, options: ClipOptions) -> ClipLibraryName:
     return "sentence-transformers" if (folder / _MODULES).is_file() else "transformers"
 
 
-def dual_dimensions(config: Mapping[str, Any], name: str) -> int:
+def dual_dimensions(config: Mapping[str, Any], name: str, key: str = "clip.model") -> int:
     """Dimensions of a vector by `config.json`: CLIP's projection, SigLIP's width.
 
     Raises:
@@ -65,7 +91,7 @@ def dual_dimensions(config: Mapping[str, Any], name: str) -> int:
         text = config.get("text_config") or {}
         return int(text.get("projection_size") or text.get("hidden_size") or 768)
     raise ConfigError(
-        f"{_KEY} {name}: its config.json says model_type {kind!r}; known are clip, siglip and siglip2, "
+        f"{key} {name}: its config.json says model_type {kind!r}; known are clip, siglip and siglip2, "
         f"and folders of open_clip with {_OPEN_CLIP}"
     )
 
@@ -85,14 +111,13 @@ def _architecture(options: ClipOptions) -> tuple[str, Path] | None:
     return name, file
 
 
-def _from_architecture(name: str, file: Path, options: ClipOptions) -> DeviceEncoder:
+def _from_architecture(name: str, file: Path, options: ClipOptions) -> DualEncoder:
     if file.suffix != ".safetensors":
-        raise ConfigError(f"{_KEY}: {file} is no safetensors file; pickled weights can run code when opened")
+        raise ConfigError(f"{options.key}: {file} is no safetensors file; pickled weights can run code when opened")
     library = load_library("open_clip", "encoding images and captions")
     if name not in library.list_models():
-        raise ConfigError(f"{_KEY}: open_clip knows no architecture {name}; see open_clip.list_models()")
+        raise ConfigError(f"{options.key}: open_clip knows no architecture {name}; see open_clip.list_models()")
     config = library.get_model_config(name)
     content = digest({"architecture": config, "weights": sha256_file(file)})
-    return DualEncoder(
-        OpenClipDual(name, file, _pictures({"model_cfg": config})), int(config["embed_dim"]), content, options
-    )
+    pictures = _pictures({"model_cfg": config})
+    return DualEncoder(OpenClipDual(name, file, pictures), open_clip_shape(config, pictures), content, options)

@@ -17,9 +17,9 @@ CHANNEL = "clip"
 class ClipOptions:
     """Which checkpoint encodes images and captions, and where it runs.
 
-    model: a checkpoint's folder or a model id of the hub, with `revision` a commit of it; for open_clip also
-    ARCHITECTURE/FILE, an architecture of its list and a safetensors file. devices: names, or "auto" for every GPU, else
-    the CPU.
+    model: a name of the catalogue, a checkpoint's folder, or a model id of the hub, with `revision` a commit of it; for
+    open_clip also ARCHITECTURE/FILE, an architecture of its list and a safetensors file. devices: names, or "auto" for
+    every GPU, else the CPU. key: the setting that names the model, for messages.
 
     Raises:
         ConfigError: no model is named.
@@ -30,7 +30,8 @@ class ClipOptions:
     library: ClipLibraryName = "auto"
     devices: tuple[str, ...] = ("auto",)
     dtype: Dtype = "auto"
+    key: str = "clip.model"
 
     def __post_init__(self) -> None:
         if not self.model.strip():
-            raise ConfigError("clip.model is empty: give a checkpoint's folder or a model id of the hub")
+            raise ConfigError(f"{self.key} is empty: give a name of the catalogue, a folder, or a model id of the hub")
