@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from eval.statistics import BootstrapOptions, Estimate, bootstrap
+from eval.alignment_figures import BOTH, AlignmentReport, DirectionReport, PartReport
+from eval.statistics import BootstrapOptions, bootstrap
 from indexers.encoders.aligned.contrastive import fit_contrastive
 from indexers.encoders.aligned.features import Flags, Indices, PairFeatures, nearly_equal
 from indexers.encoders.aligned.groups import assign_folds
@@ -60,6 +61,7 @@ class Judged:
     head: Scores
     floor: Scores
     same_case: tuple[Floats, Floats] | None
+    floor_name: str = "ridge"
 
 
 def cross_validate(cases: EncodedCases, options: TrainingOptions, n_folds: int, seed: int) -> Judged:
@@ -144,81 +146,13 @@ def same_case_ranks(cases: EncodedCases, head: Head, queries: Flags, training_im
     return found[0], found[1]
 
 
-@dataclass(frozen=True, slots=True)
-class DirectionReport:
-    """One direction of a system. `equal` counts a nearly equal text (or its image) as right, too."""
-
-    figures: RankFigures
-    intervals: dict[str, Estimate]
-    equal: RankFigures
-
-
-@dataclass(frozen=True, slots=True)
-class PartReport:
-    """One domain or corpus, its own texts alone as candidates, image to text.
-
-    works: the head's R@10 is above chance with its whole interval.
-    """
-
-    n: int
-    chance: RankFigures
-    head: RankFigures
-    floor: RankFigures
-    r10: Estimate
-    works: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """Whether a head may be used, and why not."""
-
-    active: bool
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class AlignmentReport:
-    """The figures of a head, out of sample. Directions are "image_to_text" and "text_to_image".
-
-    gain: R@10 of the head over the floor's, image to text, on the same pairs, with its interval.
-    same_case: image to image of the same patient or case, aligned and unaligned.
-    """
-
-    n: int
-    n_candidates: int
-    n_groups: int
-    how: str
-    head: dict[str, DirectionReport]
-    floor: dict[str, DirectionReport]
-    chance: RankFigures
-    gain: Estimate
-    domains: dict[str, PartReport]
-    corpora: dict[str, PartReport]
-    same_case: tuple[RankFigures, RankFigures, int] | None
-
-    def verdict(self) -> Verdict:
-        """Active when R@10 is above chance both ways with its whole interval, and its mean above the floor's."""
-        for direction, report in self.head.items():
-            low, reached = report.intervals["r10"].low, report.figures.r10
-            if low is None or low <= self.chance.r10:
-                name = direction.replace("_", " ")
-                return Verdict(False, f"{name} R@10 {reached:.3f} is not clearly above chance {self.chance.r10:.3f}")
-        head, floor = (
-            sum(report.figures.r10 for report in system.values()) / len(system) for system in (self.head, self.floor)
-        )
-        if head <= floor:
-            return Verdict(False, f"R@10 over both directions, {head:.3f}, does not beat the ridge floor's {floor:.3f}")
-        return Verdict(True, "")
-
-
 def summarise(cases: EncodedCases, judged: Judged, how: str, options: BootstrapOptions) -> AlignmentReport:
     """Figures with intervals; whole groups are resampled."""
     pairs, rows = cases.pairs, judged.head.rows
     alike = nearly_equal(pairs.terms)
     clusters = pairs.groups[rows].tolist()
     ranks = {name: _ranks(scores) for name, scores in (("head", judged.head), ("floor", judged.floor))}
-    table = _hits(ranks["head"][0]), _hits(ranks["floor"][0])
-    gain = bootstrap(np.hstack(table), options, clusters).ratio(len(DEPTHS) - 1, 2 * len(DEPTHS) - 1)
+    resampled = bootstrap(_tenths(ranks["head"], ranks["floor"]), options, clusters)
 
     def directions(scores: Scores, both: tuple[Floats, Floats]) -> dict[str, DirectionReport]:
         texts = _direction(both[0], accepted_ranks(scores.to_texts, alike[rows]), clusters, options)
@@ -233,15 +167,27 @@ def summarise(cases: EncodedCases, judged: Judged, how: str, options: BootstrapO
         head=directions(judged.head, ranks["head"]),
         floor=directions(judged.floor, ranks["floor"]),
         chance=chance_of(len(pairs)),
-        gain=gain,
+        gain=resampled.ratio(0, 1),
         domains=_parts(judged, pairs.domains, pairs.groups, options),
         corpora=_parts(judged, cases.corpora, pairs.groups, options),
         same_case=_same_case(judged),
+        margins={name: resampled.difference(2 * place, 2 * place + 1) for place, name in enumerate(_MARGINS)},
+        floor_name=judged.floor_name,
     )
 
 
 def _ranks(scores: Scores) -> tuple[Floats, Floats]:
     return gold_ranks(scores.to_texts, scores.rows), gold_ranks(scores.to_images, scores.rows)
+
+
+_MARGINS = ("image_to_text", "text_to_image", BOTH)
+
+
+def _tenths(head: tuple[Floats, Floats], floor: tuple[Floats, Floats]) -> Floats:
+    """Whether each pair is found among the first 10, head and floor in turn: to texts, to images, the mean; (n, 6)."""
+    columns = [_hits(ranks)[:, -1] for side in zip(head, floor, strict=True) for ranks in side]
+    both = [(columns[place] + columns[place + 2]) / 2 for place in (0, 1)]
+    return np.stack([*columns, *both], axis=1)
 
 
 def _hits(ranks: Floats) -> Floats:

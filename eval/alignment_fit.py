@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from eval.alignment import AlignmentReport, cross_validate, judge_unseen, summarise
+from eval.alignment import cross_validate, judge_unseen, summarise
+from eval.alignment_figures import AlignmentReport
 from eval.alignment_report import as_json
 from eval.statistics import BootstrapOptions
 from indexers.encoders.aligned.contrastive import fit_contrastive

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from eval.alignment import AlignmentReport, DirectionReport, PartReport
+from eval.alignment_figures import AlignmentReport, DirectionReport, PartReport
 from indexers.encoders.aligned.ranking import RankFigures
 
 DIRECTIONS = ("image_to_text", "text_to_image")
@@ -25,7 +25,9 @@ def as_json(report: AlignmentReport) -> dict[str, Any]:
     document["chance"] = chance | dict.fromkeys(DIRECTIONS, chance)
     floor = {name: _direction(report.floor[name]) for name in DIRECTIONS}
     document["floor"] = report.floor[DIRECTIONS[0]].figures.as_json() | floor
+    document["floor"]["name"] = report.floor_name
     document["against"] = {
+        "r10_minus_floor": {name: margin.as_json() for name, margin in report.margins.items()},
         "r10_over_floor": report.gain.as_json(),
         "r10_over_chance": _ratio(report.head[DIRECTIONS[0]].figures.r10, report.chance.r10),
         "median_rank_over_floor": _ratio(
@@ -67,7 +69,7 @@ def as_text(report: AlignmentReport) -> str:
     for name in DIRECTIONS:
         head, floor = report.head[name], report.floor[name]
         lines.append(f"{name.replace('_', ' '):34} {_COLUMNS}")
-        rows = {"aligned": head.figures, "floor (ridge)": floor.figures, "chance": report.chance}
+        rows = {"aligned": head.figures, f"floor ({report.floor_name})": floor.figures, "chance": report.chance}
         rows["aligned, nearly equal text counts"] = head.equal
         lines += [f"  {label:32} {_row(figures)}" for label, figures in rows.items()]
         low, high = head.intervals["r10"].low, head.intervals["r10"].high
@@ -75,6 +77,10 @@ def as_text(report: AlignmentReport) -> str:
     gain = report.gain
     if gain.value is not None:
         lines.append(f"R@10 over the floor's: {gain.value:.2f} ({_number(gain.low)} to {_number(gain.high)})")
+    both = report.margins["both"]
+    if both.value is not None:
+        interval = f"({_number(both.low)} to {_number(both.high)})"
+        lines.append(f"R@10 minus the floor's, both directions: {both.value:+.3f} {interval}")
     lines += _parts("by domain, among its own texts", report.domains)
     lines += _parts("by corpus, among its own texts", report.corpora)
     if report.same_case is not None:

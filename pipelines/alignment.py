@@ -10,7 +10,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from indexers.encoders.aligned.encoder import AlignedImageTextEncoder, mean_row, open_aligned
+from indexers.encoders.aligned.encoder import AlignedImageTextEncoder, mean_row
 from indexers.encoders.aligned.features import Indices, PairFeatures, nearly_equal, numbered
 from indexers.encoders.aligned.groups import group_pairs
 from indexers.encoders.aligned.terms import term_counts
@@ -18,6 +18,7 @@ from indexers.encoders.inputs import text_of
 from indexers.encoders.unit_rows import unit_rows
 from indexers.sources.cases import CaseParser
 from indexers.sources.discovery import discover
+from pipelines.aligned_channel import FrozenEncoders, embedded_encoders, open_channel
 from pipelines.channels import DENSE, IMAGE, Encoders
 from pipelines.config import Settings
 from rag.errors import SourceError, UsageError
@@ -31,40 +32,18 @@ FEWEST_TEXTS = 10
 """Different texts. With fewer, the right one is among the first ten whatever the order."""
 
 
-@dataclass(frozen=True, slots=True)
-class FrozenEncoders:
-    """The encoders a space is fitted on. The image encoder gives as many rows per image as it reads views of it."""
-
-    image: Encoder
-    text: Encoder
-
-    @property
-    def fingerprints(self) -> dict[str, str]:
-        """What a head is bound to, by side."""
-        return {"image": self.image.fingerprint, "text": self.text.fingerprint}
-
-
 def frozen_encoders(settings: Settings) -> FrozenEncoders:
-    """The embedded image encoder, with the image's appearance beside it, and the embedded text encoder.
+    """What heads are fitted on: the embedded encoders.
 
     Raises:
         MissingModel: a model is not in the cache.
     """
-    from indexers.encoders.aligned.appearance import AppearanceEncoder
-    from indexers.encoders.dense import DenseOptions, DenseTextEncoder
-    from indexers.encoders.image import ImageEncoder, ImageOptions
-
-    models = Encoders(settings).models
-    image = AppearanceEncoder(ImageEncoder(models.files(IMAGE), options=ImageOptions(view="class_mean")))
-    # Captions are matched with images, not searched by questions: both sides are read without the query's instruction.
-    text = DenseTextEncoder(models.files(DENSE), options=DenseOptions(form="dense", query_prefix=""))
-    return FrozenEncoders(image, text)
+    return embedded_encoders(Encoders(settings).models, IMAGE, DENSE)
 
 
 def aligned_encoder(folder: Path, settings: Settings) -> AlignedImageTextEncoder:
-    """The encoder of the head in a folder, for a library's channel "aligned". Raises as `open_aligned` does."""
-    encoders = frozen_encoders(settings)
-    return open_aligned(folder, encoders.image, encoders.text)
+    """The encoder of the head in a folder, as a library's channel "aligned" has it. Raises as `open_aligned` does."""
+    return open_channel(folder, frozen_encoders(settings))
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +85,32 @@ def read_pairs(paths: Sequence[Path]) -> CasePairs:
             pairs[key] = passage
     known = tuple(passage for passage in images_only if owner_of(passage) is not None)
     return CasePairs(tuple(pairs.values()), tuple(pairs), known, left_out, tuple(skipped))
+
+
+def of_domain(cases: CasePairs, domain: str) -> CasePairs:
+    """The pairs of one medical domain, as their records name it.
+
+    Raises:
+        UsageError: no record names this domain; the message lists those that are named.
+    """
+    named = [domain_of(passage) for passage in cases.passages]
+    if domain not in named:
+        known = ", ".join(sorted(set(named))) or "none"
+        raise UsageError(f"no pair is of the domain {domain!r}; domains of these cases are: {known}")
+    kept = [place for place, name in enumerate(named) if name == domain]
+    others = len(named) - len(kept)
+    return replace(
+        cases,
+        passages=tuple(cases.passages[place] for place in kept),
+        keys=tuple(cases.keys[place] for place in kept),
+        images_only=tuple(passage for passage in cases.images_only if domain_of(passage) == domain),
+        left_out={**cases.left_out, "other_domains": others},
+    )
+
+
+def domain_of(passage: Passage) -> str:
+    """The domain that a record names, else its document."""
+    return passage.meta.get("domain", passage.document)
 
 
 def _passages(files: Sequence[Path], skipped: list[Skipped]) -> Iterator[Passage]:
@@ -260,7 +265,7 @@ def _by_view(rows: Vector | None, n_images: int) -> Matrix:
 def _features(passages: Sequence[Passage], views: npt.NDArray[np.float32], texts: Matrix) -> PairFeatures:
     terms = term_counts([text_of(passage) for passage in passages])
     groups = group_pairs([owner_of(passage) for passage in passages], views[:, 0], terms)
-    domains = tuple(passage.meta.get("domain", passage.document) for passage in passages)
+    domains = tuple(domain_of(passage) for passage in passages)
     return PairFeatures(views, texts, terms, groups, domains)
 
 

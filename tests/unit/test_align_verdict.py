@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from eval.alignment import AlignmentReport, DirectionReport
+from eval.alignment_figures import AlignmentReport, DirectionReport
 from eval.statistics import UNDEFINED, Estimate
 from indexers.encoders.aligned.ranking import RankFigures, chance_of
 
@@ -14,26 +14,39 @@ def direction(r10, low):
     return DirectionReport(figures, {"r10": Estimate(r10, low, 1.0)}, figures)
 
 
-def report(head, floor, low=0.2):
+CLEAR, LUCK, WORSE = Estimate(0.1, 0.02, 0.2), Estimate(0.1, -0.02, 0.2), Estimate(-0.1, -0.2, -0.02)
+
+
+def report(head, floor, low=0.2, **margins):
     def both(pair):
         return {"image_to_text": direction(pair[0], low), "text_to_image": direction(pair[1], low)}
 
-    return AlignmentReport(100, 100, 50, "", both(head), both(floor), chance_of(100), UNDEFINED, {}, {}, None)
+    found = {"image_to_text": CLEAR, "text_to_image": CLEAR, "both": CLEAR} | margins
+    figures = (100, 100, 50, "", both(head), both(floor), chance_of(100), UNDEFINED, {}, {}, None)
+    return AlignmentReport(*figures, margins=found)
 
 
 @pytest.mark.parametrize(
-    ("head", "floor", "low", "reason"),
+    ("head", "floor", "low", "margins", "reason"),
     [
-        ((0.4, 0.3), (0.2, 0.2), 0.2, ""),
-        ((0.4, 0.2), (0.2, 0.25), 0.15, ""),
-        ((0.3, 0.3), (0.3, 0.3), 0.2, "does not beat the ridge floor's 0.300"),
-        ((0.4, 0.3), (0.2, 0.2), 0.1, "not clearly above chance 0.100"),
+        ((0.4, 0.3), (0.2, 0.2), 0.2, {}, ""),
+        ((0.4, 0.2), (0.2, 0.25), 0.15, {"text_to_image": LUCK}, ""),
+        ((0.3, 0.3), (0.3, 0.3), 0.2, {"both": LUCK}, "0.300, does not clearly beat the floor's 0.300 (ridge)"),
+        ((0.4, 0.3), (0.2, 0.2), 0.2, {"both": UNDEFINED}, "does not clearly beat the floor's 0.200"),
+        ((0.6, 0.2), (0.2, 0.3), 0.15, {"text_to_image": WORSE}, "text to image R@10 is clearly below the floor's"),
+        ((0.4, 0.3), (0.2, 0.2), 0.1, {}, "image to text R@10 0.400 is not clearly above chance 0.100"),
     ],
 )
-def test_verdict(head, floor, low, reason):
-    verdict = report(head, floor, low).verdict()
+def test_verdict(head, floor, low, margins, reason):
+    verdict = report(head, floor, low, **margins).verdict()
     assert verdict.active is (reason == "")
     assert reason in verdict.reason
+
+
+def test_one_direction_at_chance_is_enough_to_refuse():
+    one = report((0.4, 0.4), (0.1, 0.1))
+    found = one.head | {"text_to_image": direction(0.4, 0.05)}
+    assert "text to image" in replace(one, head=found).verdict().reason
 
 
 def test_an_interval_without_a_low_end_is_not_above_chance():

@@ -74,23 +74,35 @@ class Head:
     looks: Matrix
 
     @property
+    def shared_dim(self) -> int:
+        """Dimensions of the part in which images and texts meet."""
+        return int(sum(member.text.linear.shape[1] for member in self.members))
+
+    @property
     def dim(self) -> int:
         """Dimensions of the space."""
-        return int(sum(member.text.linear.shape[1] for member in self.members) + self.looks.shape[1])
+        return self.shared_dim + int(self.looks.shape[1])
+
+    def shared_images(self, rows: Matrix) -> Matrix:
+        """Unit rows of images where they meet texts, shape (n, shared_dim), from the image encoder's, (n, d_image)."""
+        return unit_rows(np.concatenate([member.image(rows) for member in self.members], axis=1))
+
+    def shared_texts(self, rows: Matrix, counts: Matrix) -> Matrix:
+        """Unit rows of texts where they meet images, shape (n, shared_dim), from (n, d_text) and n-gram counts."""
+        joined = self.text_inputs(rows, counts)
+        return unit_rows(np.concatenate([member.text(joined) for member in self.members], axis=1))
 
     def images(self, rows: Matrix) -> Matrix:
         """Unit rows of images, shape (n, dim), from the image encoder's, (n, d_image)."""
-        shared = unit_rows(np.concatenate([member.image(rows) for member in self.members], axis=1))
+        shared = self.shared_images(rows)
         if not self.looks.shape[1]:
             return shared
         return unit_rows(np.concatenate([_SHARE * shared, project(rows, self.looks)], axis=1))
 
     def texts(self, rows: Matrix, counts: Matrix) -> Matrix:
         """Unit rows of texts, shape (n, dim), from the text encoder's, (n, d_text), and n-gram counts."""
-        joined = self.text_inputs(rows, counts)
-        shared = unit_rows(np.concatenate([member.text(joined) for member in self.members], axis=1))
         empty = np.zeros((len(rows), self.looks.shape[1]), np.float32)
-        return np.concatenate([shared, empty], axis=1)
+        return np.concatenate([self.shared_texts(rows, counts), empty], axis=1)
 
     def text_inputs(self, rows: Matrix, counts: Matrix) -> Matrix:
         """What the text towers read: vector and n-grams of a text, each of length 1, shape (n, d_text + r)."""
