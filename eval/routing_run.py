@@ -66,8 +66,9 @@ def run_routing(library: Library, options: RoutingOptions) -> RoutingReport:
         return RoutingReport(figures, ())
     cases = list(library.passages("case"))
     splits = _Splits(library, examples, cases, options)
+    blind = library.parts.engine(library.store, rerank=False, routed=False)
     systems = Systems(
-        lambda query: library.search(query, k=DEPTH, kinds=("case",)),
+        lambda query: list(blind.search(query, k=DEPTH, kinds=("case",)).hits),
         splits.decide,
         lambda hits, route: _weigh(hits, route, options),
     )

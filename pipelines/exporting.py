@@ -5,7 +5,8 @@
     journal.sqlite    what was done and skipped
     passages/ vectors/   the points, in shards (indexers.point_files)
     images/           page images and figures, and copies of the images of cases
-    whitening.npy     what was fitted on the library's own images, if anything was
+    whitening.npy, domains.npz, calibration.json, gate.json   what was fitted and measured on the library, if there
+    aligned/          the head of channel "aligned", if the library has one
 
 It is written into `FOLDER.partial` and renamed when it is whole.
 """
@@ -26,7 +27,9 @@ from typing import Any
 from indexers.manifest import FILE as MANIFEST
 from indexers.point_files import write_points
 from indexers.stores.checks import point_bytes
+from pipelines.aligned_channel import HEAD_FILES
 from pipelines.compose import WHITENING
+from pipelines.fitted import copy_fitted
 from pipelines.ingest import build_lock
 from pipelines.library import Library
 from rag.errors import StoreError, UsageError
@@ -108,8 +111,11 @@ def _written(library: Library, partial: Path) -> ExportReport:
             (partial / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(source, partial / name)
     shutil.copyfile(library.folder / MANIFEST, partial / MANIFEST)
-    if (library.folder / WHITENING).is_file():
-        shutil.copyfile(library.folder / WHITENING, partial / WHITENING)
+    for name in (WHITENING, *HEAD_FILES):
+        if (library.folder / name).is_file():
+            (partial / name).parent.mkdir(exist_ok=True)
+            shutil.copyfile(library.folder / name, partial / name)
+    copy_fitted(library.folder, partial)
     _copy_journal(library.folder / JOURNAL, partial / JOURNAL)
     files = {path.relative_to(partial).as_posix(): path for path in sorted(partial.rglob("*")) if path.is_file()}
     counts: dict[str, int] = {kind: sum(row["points"] for row in shards if row["kind"] == kind) for kind in KINDS}

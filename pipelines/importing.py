@@ -19,8 +19,10 @@ from indexers.manifest import Manifest, load_manifest, write_atomic, write_manif
 from indexers.point_files import read_points, safe_path
 from indexers.switching import LOCK
 from pipelines import compose
+from pipelines.aligned_channel import HEAD_FILES
 from pipelines.config import Settings
 from pipelines.exporting import CONTENTS, FORMAT, JOURNAL, VERSION
+from pipelines.fitted import copy_fitted, refresh_fitted
 from pipelines.ingest import build_lock
 from rag.errors import StoreError, UsageError
 from rag.fingerprint import digest, sha256_file
@@ -131,8 +133,10 @@ def import_library(exported: Export, folder: Path, settings: Settings) -> Import
     partial = folder.absolute().with_name(f"{folder.absolute().name}.importing")
     with build_lock(partial):
         state = _begun(partial, exported, settings)
-        if (exported.folder / compose.WHITENING).is_file() and compose.WHITENING in exported.files:
-            shutil.copyfile(exported.folder / compose.WHITENING, partial / compose.WHITENING)
+        for name in (compose.WHITENING, *HEAD_FILES):
+            if name in exported.files:
+                (partial / name).parent.mkdir(exist_ok=True)
+                shutil.copyfile(exported.folder / name, partial / name)
         parts = compose.Parts(settings, partial)
         parts.require_models()
         exported.manifest.require(parts.manifest())
@@ -140,6 +144,8 @@ def import_library(exported: Export, folder: Path, settings: Settings) -> Import
         store = parts.store(partial)
         try:
             counts = _fill(_Import(exported, partial, store), state)
+            copy_fitted(exported.folder, partial, exported.files)
+            refresh_fitted(partial, store, exported.manifest)
         finally:
             store.close()
         shutil.copyfile(exported.folder / JOURNAL, partial / JOURNAL)

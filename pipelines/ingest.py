@@ -6,7 +6,7 @@ import fcntl
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,10 +20,11 @@ from indexers.pipeline.write import check_room, disk_full_explained
 from indexers.progress import ProgressMeter, ProgressSink, silent
 from indexers.sources.discovery import discover
 from pipelines.compose import WHITENING, Parsers
+from pipelines.fitted import FITTED, GRAPH
 from rag.errors import SourceError, StoreError, UsageError
 from rag.protocols import Store
 from rag.retrievers import Channel
-from rag.types import KINDS, Document, Skipped, SourceKind
+from rag.types import KINDS, Document, Kind, Skipped, SourceKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +122,9 @@ def _add(found: _Found, names: dict[tuple[str, str], Document], path: Path, kind
         return
     if any(source.document.sha256 == document.sha256 for source in found.sources if source.document.source == kind):
         return
-    known = names.setdefault((kind, document.name), document)
+    # A book that also gives facts and a fact file of its name could not be told apart again.
+    shared = "facts" if parsers.glossary and kind == "pages" else kind
+    known = names.setdefault((shared, document.name), document)
     if known is document:
         # A parser keeps the process that opened its document; a build of many books must not keep one for each.
         kept = parser if len(found.sources) < KEPT_OPEN else parsers.parser(path, kind)
@@ -203,21 +206,27 @@ def _replace_older(folder: Path, document: Document, store: Store, journal: Jour
         if source == document.source and sha256 != document.sha256
     ]
     if older:
-        remove_passages(document.name, [source for _, source in older], store)
+        kept = {source for _, source in journal.named(document.name)} - {document.source}
+        remove_passages(document.name, [source for _, source in older], store, kept)
         for sha256, _ in older:
             shutil.rmtree(folder / "images" / sha256[:16], ignore_errors=True)
         journal.forget(older, document.name)
 
 
-def remove_passages(name: str, sources: Sequence[str], store: Store) -> None:
-    """Delete what documents of this name and these source kinds put into the store."""
-    for source in sources:
-        for kind in KINDS:
-            if _SOURCE_OF_KIND[kind] == source:
-                store.delete(kind, name)
+def remove_passages(name: str, sources: Sequence[str], store: Store, kept: Collection[str] = ()) -> None:
+    """Delete what documents of this name and these source kinds put into the store.
+
+    `kept` are the kinds of source of other documents of the name: what they may have put there stays.
+    """
+    staying = {kind for source in kept for kind in KINDS_OF_SOURCE[source]}
+    for kind in {kind for source in sources for kind in KINDS_OF_SOURCE[source]} - staying:
+        store.delete(kind, name)
 
 
-_SOURCE_OF_KIND: dict[str, SourceKind] = {"page": "pages", "figure": "pages", "case": "cases", "fact": "facts"}
+KINDS_OF_SOURCE: Mapping[str, tuple[Kind, ...]] = {
+    "pages": ("page", "figure", "fact"), "cases": ("case",), "facts": ("fact",)
+}  # fmt: skip
+"""What the files of each kind become; books give facts only with pages.glossary."""
 
 
 def _seconds(clock: BuildClock, channels: Sequence[Channel], wall: float) -> dict[str, float]:
@@ -260,9 +269,9 @@ def build_lock(folder: Path) -> Iterator[None]:
 
 def clear(folder: Path) -> None:
     """Delete what a build put into a library folder, and nothing else that may lie there."""
-    for name in ("store", "images"):
+    for name in ("store", "images", GRAPH):
         shutil.rmtree(folder / name, ignore_errors=True)
     for path in folder.glob("journal.sqlite*"):
         path.unlink()
-    for name in ("manifest.json", WHITENING):
+    for name in ("manifest.json", WHITENING, *FITTED):
         (folder / name).unlink(missing_ok=True)

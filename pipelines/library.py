@@ -5,40 +5,35 @@ from __future__ import annotations
 import shutil
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from indexers.build import Source
 from indexers.journal import Journal
-from indexers.manifest import FILE, Manifest, read_manifest, write_manifest
-from indexers.switching import finish_switch
+from indexers.manifest import Manifest, read_manifest
+from indexers.sources.images import refuse_dicom
 from pipelines import compose
 from pipelines.answer_cards import PageImage
+from pipelines.building import build_library, opened_journal
 from pipelines.config import Settings, load_settings
+from pipelines.fitted import domain_counts, refresh_fitted
 from pipelines.ingest import (
-    FIT_FROM,
     BuildOptions,
-    BuildReport,
-    MakeEngine,
     Sources,
     build_lock,
-    clear,
-    find_sources,
-    ingest,
     remove_passages,
-    sample_images,
 )
-from pipelines.limits import require_fitting
-from pipelines.measures import folder_bytes, read_rates, recorded_rate
-from pipelines.search import SearchEngine, SearchResult
+from pipelines.measures import folder_bytes, read_rates
+from pipelines.retriever_gate import read_gate
+from pipelines.search import SearchEngine, SearchResult, Withhold
 from pipelines.verification import Checked, Findings, Repair, check_passages, inspect, repair
-from rag.errors import ConfigError, LibraryNotFound, UsageError
+from rag.errors import ConfigError, UsageError
 from rag.pairs import CasePair, PairRetriever
 from rag.protocols import Store
 from rag.timeline import Study
 from rag.types import KINDS, Hit, Kind, Passage, Query
+
+__all__ = ["Library", "build_library", "opened_journal"]
 
 _READ_BATCH = 512
 
@@ -94,12 +89,19 @@ class Library:
         return list(self.search_timed(asked, k=k, kinds=kinds, rerank=rerank).hits)
 
     def search_timed(
-        self, query: Query, *, k: int, kinds: Sequence[Kind] = KINDS, rerank: bool | None = None
+        self,
+        query: Query,
+        *,
+        k: int,
+        kinds: Sequence[Kind] = KINDS,
+        rerank: bool | None = None,
+        withhold: Withhold | None = None,
     ) -> SearchResult:
-        """As `search`, with the seconds of each stage."""
+        """As `search`, with the seconds of each stage; see `SearchEngine.search` for `withhold`."""
         if k < 0:
             raise UsageError(f"k is {k}; it must be 0 or more")
-        return self.engine(rerank=rerank).search(query, k=k, kinds=kinds)
+        refuse_dicom((*query.images, *query.prior_images))
+        return self.engine(rerank=rerank).search(query, k=k, kinds=kinds, withhold=withhold)
 
     def engine(self, *, rerank: bool | None = None) -> SearchEngine:
         """The search engine of this library; `rerank` overrides the settings."""
@@ -144,6 +146,7 @@ class Library:
         )
         if encoder is None:
             raise ConfigError("pairs of images need the channel image on cases; this library has none")
+        refuse_dicom((*query.images, *query.prior_images))
         return PairRetriever(self._store, encoder).retrieve(query, k)
 
     def page_image(self, passage: Passage) -> PageImage | None:
@@ -160,11 +163,12 @@ class Library:
         return PageImage(page.images[0], float(width), float(height))
 
     def status(self) -> dict[str, Any]:
-        """Counts by kind, documents, fingerprint, completeness, bytes on disk by part, and the last build's rate."""
+        """What the library holds: counts, documents, bytes on disk, the last build, domains, and the retriever gate."""
         with opened_journal(self.folder) as journal:
             documents = journal.documents()
         complete = all(document["complete"] for document in documents)
-        rates = read_rates(self.folder)
+        rates, gate = read_rates(self.folder), read_gate(self.folder)
+        domains, fault = domain_counts(self.folder, self.manifest)
         return {
             "library": str(self.folder),
             "preset": self.manifest.preset,
@@ -174,6 +178,9 @@ class Library:
             "state": "complete" if complete else "partial",
             "bytes": folder_bytes(self.folder),
             "last_build": asdict(rates[-1]) if rates else None,
+            "domains": domains,
+            "gate": gate["figures"] if gate else None,
+            "notes": [fault] if fault else [],
         }
 
     def verify(self) -> dict[str, Any]:
@@ -196,7 +203,9 @@ class Library:
         with build_lock(self.folder), opened_journal(self.folder) as journal:
             checked = self._checked(journal)
             found = inspect(checked, deep=deep)
-            return found, repair(checked, found)
+            repaired = repair(checked, found)
+            refresh_fitted(self.folder, self._store, self.manifest)
+        return found, repaired
 
     def _checked(self, journal: Journal) -> Checked:
         return Checked(self.folder, self._store, journal, self._parts.channels())
@@ -216,6 +225,7 @@ class Library:
                 for sha256, _ in found:
                     shutil.rmtree(self.folder / "images" / sha256[:16], ignore_errors=True)
                 journal.forget(found, name)
+            refresh_fitted(self.folder, self._store, self.manifest)
         return {kind: before[kind] - self._store.count(kind) for kind in KINDS}
 
     @property
@@ -232,70 +242,3 @@ class Library:
 
     def __exit__(self, *exception: object) -> None:
         self.close()
-
-
-def build_library(
-    folder: Path, wanted: Sources, settings: Settings, options: BuildOptions | None = None
-) -> BuildReport:
-    """Index sources into the library folder, making it when needed, and go on where an earlier build stopped.
-
-    Raises IndexMismatch when the library was made with another configuration (unless `fresh`), UsageError when there
-    is nothing to index, ConfigError when a page would not fit into a multivector, StoreError when another build is at
-    work.
-    """
-    options = options or BuildOptions()
-    finish_switch(folder)
-    parts = compose.Parts(settings, folder)
-    parts.require_models()
-    with build_lock(folder):
-        if options.fresh:
-            clear(folder)
-        elif (folder / FILE).exists():
-            read_manifest(folder).require(parts.manifest())
-        found = find_sources(_absolute(wanted), compose.Parsers(settings, folder))
-        if not (folder / FILE).exists():
-            _begin(parts, folder, found[0])
-        require_fitting(settings, parts.channels())
-        store = parts.store(folder)
-        try:
-            with recorded_rate(folder):
-                return ingest(folder, store, parts.channels(), found, options, _engine(folder, settings, options))
-        finally:
-            store.close()
-
-
-def _engine(folder: Path, settings: Settings, options: BuildOptions) -> MakeEngine | None:
-    """Ray, when it is asked for. Its workers wire their own encoders from the settings."""
-    if not options.ray:
-        return None
-    from indexers.ray_engine import RayBuilder, RayOptions
-    from pipelines.workers import LibraryWorker
-
-    worker, wide = LibraryWorker(settings, folder.absolute()), RayOptions(**settings.ray.model_dump())
-    return lambda store, journal, meter: RayBuilder(store, journal, worker, meter, wide)
-
-
-def _absolute(wanted: Sources) -> Sources:
-    """The journal notes where files are, for a rebuild from any working directory."""
-    return Sources(*(tuple(path.absolute() for path in paths) for _, paths in wanted.by_kind()))
-
-
-def _begin(parts: compose.Parts, folder: Path, sources: Sequence[Source]) -> None:
-    """Begin a library: fit what is fitted on its own images, then write down what it is made with."""
-    if compose.IMAGE in parts.model_names() and not (folder / compose.WHITENING).exists():
-        images = sample_images([source for source in sources if source.document.source in parts.image_sources()])
-        if len(images) >= FIT_FROM:
-            parts.fit_images(images, folder)
-    write_manifest(folder, parts.manifest())
-
-
-@contextmanager
-def opened_journal(folder: Path) -> Iterator[Journal]:
-    """The journal of a library that exists. Raises LibraryNotFound or StoreError."""
-    if not (folder / FILE).exists():
-        raise LibraryNotFound(folder)
-    journal = Journal(folder / "journal.sqlite")
-    try:
-        yield journal
-    finally:
-        journal.close()

@@ -16,7 +16,9 @@ from indexers.manifest import FILE, read_manifest
 from indexers.sources.dicom_privacy import SALT_FILE
 from indexers.switching import drop_folder, next_folder, old_folder, switch
 from pipelines import compose
+from pipelines.aligned_channel import HEAD_FOLDER
 from pipelines.config import Settings
+from pipelines.fitted import carry_calibration
 from pipelines.ingest import BuildOptions, Sources, build_lock
 from pipelines.library import Library, build_library, opened_journal
 from rag.errors import StoreError, UsageError, VesaliusError
@@ -70,9 +72,11 @@ def rebuild_library(
         chosen = _with_own_prefix(settings, folder, dict(manifest.settings.get("store", {})))
         _drop_other_attempt(new, chosen)
         _copy_salt(folder, new)
+        _copy_head(folder, new)
         report = build_library(new, wanted if named else recorded_sources(folder), chosen, options.build)
         _require_whole(new, chosen, () if named else _names(folder))
-        notes = _drop_old(folder)
+        left = carry_calibration(folder, new, read_manifest(new).fingerprint)
+        notes = [*([left] if left else []), *_drop_old(folder)]
         with build_lock(new):
             switch(folder)
     old: Path | None = old_folder(folder)
@@ -89,6 +93,12 @@ def _copy_salt(folder: Path, new: Path) -> None:
     if salt.is_file() and not (new / SALT_FILE).exists():
         new.mkdir(parents=True, exist_ok=True)
         shutil.copy2(salt, new / SALT_FILE)
+
+
+def _copy_head(folder: Path, new: Path) -> None:
+    """The head of channel "aligned" goes along; another one, if the settings name it, takes its place."""
+    if (folder / HEAD_FOLDER).is_dir() and not (new / HEAD_FOLDER).exists():
+        shutil.copytree(folder / HEAD_FOLDER, new / HEAD_FOLDER)
 
 
 def recorded_sources(folder: Path) -> Sources:

@@ -31,7 +31,8 @@ class Raw(NamedTuple):
 class Record:
     """A case record: its text, the image names as written, whose it is, and short descriptions.
 
-    `day` counts from the patient's own reference day; some corpora give the calendar date instead.
+    `day` counts from the patient's own reference day; some corpora give the calendar date instead. `group` names the
+    records that belong together where a corpus does not say patient.
     """
 
     id: str
@@ -42,6 +43,7 @@ class Record:
     day: float | None
     date: date | None
     meta: dict[str, str]
+    group: str | None = None
 
 
 def read_raw(path: Path) -> Iterator[Raw]:
@@ -119,7 +121,14 @@ def to_record(fields: dict[str, Any]) -> Record:
         _day(fields),
         record_date(fields),
         meta,
+        group_of(fields) or None,
     )
+
+
+def group_of(fields: dict[str, Any]) -> str:
+    """The record's `group` as text; empty when it has none, or one that is no name."""
+    value = fields.get("group")
+    return text_field(fields, "group") if isinstance(value, str | int) and not isinstance(value, bool) else ""
 
 
 def record_date(fields: dict[str, Any]) -> date | None:

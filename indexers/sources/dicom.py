@@ -18,6 +18,7 @@ from indexers.sources.dicom_privacy import age_band, pseudonym, quarantine_reaso
 from indexers.sources.dicom_text import case_meta, description, names_patient, report_text
 from indexers.sources.identifiers import IdentifierPolicy, find_in_name
 from indexers.sources.pdf import write_whole
+from indexers.sources.perceptual import with_image_keys
 from rag.errors import SourceError, UsageError
 from rag.fingerprint import passage_id, sha256_file
 from rag.types import CaseLocator, Document, Passage, Skipped, Unit
@@ -179,7 +180,7 @@ class DicomParser:
         day = float((file.studied - first).days) if first is not None and file.studied is not None else None
         locator = CaseLocator(record, file.patient, pseudonym(self._salt, "study", study) if study else None, day)
         identity = passage_id(file.content, "case", f"{document.name}:{record}")
-        return Passage(identity, "case", document.name, text, locator, images, meta)
+        return with_image_keys(Passage(identity, "case", document.name, text, locator, images, meta))
 
     def _report(self, path: Path, header: Header) -> str:
         with guarded("the content of the report is damaged or cut off", "parse"):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import struct
 import warnings
 import zlib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,7 @@ from PIL import Image, ImageOps
 from indexers.sources.images import FORMATS, MAX_PIXELS
 from rag.errors import SourceError
 from rag.fingerprint import sha256_file
-from rag.leakage import stored_keys
+from rag.leakage import PHASH, stored_keys
 from rag.types import Passage
 
 SIDE = 64
@@ -66,6 +67,17 @@ def image_key(path: Path) -> str | None:
         return f"sha256:{sha256_file(path)}"
     except OSError:
         return None
+
+
+def with_image_keys(passage: Passage) -> Passage:
+    """The passage with the keys of its images in its meta, one per image: for the leakage guard and caps per image.
+
+    Unchanged when it has no images, or one of them cannot be read.
+    """
+    keys = [key for image in passage.images if (key := image_key(image)) is not None]
+    if not keys or len(keys) != len(passage.images):
+        return passage
+    return replace(passage, meta={**passage.meta, PHASH: " ".join(keys)})
 
 
 class ImageKeys:

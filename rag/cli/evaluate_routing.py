@@ -42,10 +42,7 @@ def run(args: argparse.Namespace) -> int:
 def image_metric(library: Library) -> Matrix | None:
     """The metric of the library's image channel: what its whitening asks for."""
     from indexers.domains.prototypes import whitening_metric
-    from indexers.encoders.projection import load_projection, shipped
-    from pipelines.compose import WHITENING
+    from pipelines.fitted import image_whitening
 
-    own = library.folder / WHITENING
-    whitening = load_projection(own) if own.is_file() else shipped("image_whitening")
-    dims = [entry.dim for entry in library.manifest.channels if (entry.kind, entry.name) == ("case", "image")]
-    return whitening_metric(whitening) if dims == [whitening.shape[1]] else None
+    whitening = image_whitening(library.folder, library.manifest)
+    return None if whitening is None else whitening_metric(whitening)

@@ -138,7 +138,9 @@ def _sources(args: argparse.Namespace) -> Sources:
 
 def _show_build(args: argparse.Namespace, report: BuildReport) -> int:
     from indexers.manifest import read_manifest
+    from pipelines.retriever_gate import read_gate
 
+    gate = (read_gate(args.library) or {"figures": []})["figures"]
     skipped = [asdict(item) for item in report.skipped]
     if args.json:
         emit_json(
@@ -151,6 +153,7 @@ def _show_build(args: argparse.Namespace, report: BuildReport) -> int:
                 "stages": {name: round(value, 3) for name, value in report.seconds.items()},
                 "devices": dict(report.devices),
                 "fingerprint": read_manifest(args.library).fingerprint,
+                "gate": gate,
             }
         )
     else:
@@ -159,6 +162,7 @@ def _show_build(args: argparse.Namespace, report: BuildReport) -> int:
         if report.devices:
             idle, padding = report.devices["device_idle"], report.devices["padding"]
             print(f"devices idle {idle:.1%} of the time, padding {padding:.1%} of their work")
+        index_upkeep.show_gate(gate)
         _show_skipped(skipped)
         note(args, f'ask it: vesalius ask "..." --library {args.library}')
     return 1 if skipped else 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rag.cli.common import Subcommands, add_library, command, emit_json, note, progress_sink
 
@@ -59,7 +59,21 @@ def run_status(args: argparse.Namespace) -> int:
         build = status["last_build"]
         done = ", ".join(f"{count} units of {source}" for source, count in build["units"].items())
         print(f"last build: {done} in {build['seconds']:.1f} s, ended {build['ended']}")
+    if status["domains"]:
+        print("domains: " + ", ".join(f"{name} ({count} images)" for name, count in status["domains"].items()))
+    show_gate(status["gate"])
+    for line in status["notes"]:
+        note(args, line)
     return 0
+
+
+def show_gate(rows: list[dict[str, Any]] | None) -> None:
+    """Print what the library's own channels find, beside chance."""
+    from pipelines.retriever_gate import gate_words
+
+    verdicts = {True: "above chance", False: "NOT above chance", None: "too little to tell"}
+    for row in rows or []:
+        print(f"retriever gate, {row['channel']}: {row['check']}: {gate_words(row)}: {verdicts[row['above_chance']]}")
 
 
 def run_verify(args: argparse.Namespace) -> int:

@@ -8,6 +8,8 @@ from indexers.manifest import FILE, read_manifest
 from indexers.switching import finish_switch
 from pipelines.config import Settings, load_settings
 from pipelines.library import Library
+from pipelines.retriever_gate import gate_warning
+from rag.cli.common import note
 
 
 def library_settings(args: argparse.Namespace) -> Settings:
@@ -22,4 +24,6 @@ def library_settings(args: argparse.Namespace) -> Settings:
 def open_library(args: argparse.Namespace) -> Library:
     """The library of --library. Raises LibraryNotFound."""
     read_manifest(args.library)
+    if warning := gate_warning(args.library):
+        note(args, warning)
     return Library.open(args.library, library_settings(args))

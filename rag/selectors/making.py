@@ -10,18 +10,13 @@ from rag.errors import ConfigError
 from rag.protocols import Selector
 from rag.selection import FixedK
 from rag.selectors.calibration import CONFORMAL, LOG_RATIO, RISK, TOP_RATIO, Calibration
+from rag.selectors.clusters import image_clusters
 from rag.selectors.cuts import Above, Cut, LargestGap, LogRatio, TopK, TopRatio, TwoGroups
 from rag.selectors.reading import FUSED, RANK, ScoreReading
-from rag.selectors.steps import Chain, ClusterCap, Diversity, ScoreCut, Similarity, Step, word_overlap
-from rag.types import Passage
+from rag.selectors.steps import Chain, ClusterCap, Clustering, Diversity, ScoreCut, Similarity, Step, word_overlap
 
 SelectorName = Literal["fixed", "gap", "mixture", "log-ratio", "top-ratio", "conformal", "risk"]
 NAMES: tuple[str, ...] = get_args(SelectorName)
-
-
-def meta_cluster(passage: Passage) -> str | None:
-    """The cluster of near-duplicate images that a build noted, if any."""
-    return passage.meta.get("cluster")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +39,7 @@ class SelectionOptions:
     per_cluster: int | None = None
     per_kind: int | None = None
     share: float = 0.7
-    cluster_of: Callable[[Passage], str | None] = meta_cluster
+    clusters_of: Clustering = image_clusters
     similarity: Similarity = word_overlap
 
     def __post_init__(self) -> None:
@@ -65,7 +60,7 @@ def make_selector(name: str, options: SelectionOptions, calibration: Calibration
         raise ConfigError(f"there is no selector {name!r}; selectors are: {', '.join(NAMES)}")
     steps: list[Step] = []
     if options.per_cluster is not None:
-        steps.append(ClusterCap(options.cluster_of, options.per_cluster))
+        steps.append(ClusterCap(options.clusters_of, options.per_cluster))
     if name != "fixed":
         steps.append(_score_cut(name, options, calibration))
     if options.per_kind is not None:

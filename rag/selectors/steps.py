@@ -15,6 +15,8 @@ from rag.types import Dropped, Evidence, Hit, Passage, Query
 
 Similarity = Callable[[Passage, Passage], float]
 """How alike two passages are, in [0, 1] or a cosine."""
+Clustering = Callable[[Sequence[Passage]], Sequence[str | None]]
+"""The cluster of each passage of a list, None for those in none."""
 
 
 @runtime_checkable
@@ -143,12 +145,12 @@ class Diversity:
 
 @dataclass(frozen=True, slots=True)
 class ClusterCap:
-    """Keeps at most `most` hits of each cluster of near-duplicate images.
+    """Keeps at most `most` hits of each cluster of near-duplicate images, the best ranked.
 
-    `cluster_of` names a passage's cluster; None: it is in none, and is kept.
+    `clusters_of` names the cluster of each passage of a list; None: it is in none, and is kept.
     """
 
-    cluster_of: Callable[[Passage], str | None]
+    clusters_of: Clustering
     most: int = 1
 
     def __post_init__(self) -> None:
@@ -158,10 +160,9 @@ class ClusterCap:
     def reasons(self, hits: Sequence[Hit]) -> list[str | None]:
         seen: Counter[str] = Counter()
         found: list[str | None] = []
-        for hit in hits:
-            cluster = self.cluster_of(hit.passage)
+        for cluster in self.clusters_of([hit.passage for hit in hits]):
             full = cluster is not None and seen[cluster] >= self.most
-            found.append(f"the images of cluster {cluster} already have {self.most} hits" if full else None)
+            found.append(f"the image of {cluster} already has {self.most} of the hits" if full else None)
             if cluster is not None and not full:
                 seen[cluster] += 1
         return found

@@ -114,7 +114,7 @@ def test_files_keep_everything_and_belong_to_one_encoder(tmp_path):
         assert loaded.posteriors(examples.vectors) == pytest.approx(fitted.posteriors(examples.vectors))
         assert (loaded.labels, loaded.domains, loaded.counts) == (fitted.labels, fitted.domains, fitted.counts)
         assert (loaded.unknown_at, loaded.known) == (fitted.unknown_at, fitted.known)
-    with pytest.raises(IndexMismatch, match=r"domains\.npz = abc"):
+    with pytest.raises(IndexMismatch, match=r"domains\.npz was fitted on vectors of encoder abc"):
         load_prototypes(tmp_path, "def")
     assert load_prototypes(tmp_path / "nowhere", "abc") is None
     for broken in (b"not a file", b""):

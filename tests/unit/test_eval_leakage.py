@@ -1,9 +1,11 @@
 """The leakage guard: what is withheld from a query and what never is."""
 
 import pytest
+from PIL import Image
 
 from eval.datasets import QueryItem
 from eval.leakage import SameOrigin
+from indexers.sources.perceptual import image_key
 from rag.leakage import Guard
 from rag.types import CaseLocator, ChannelScore, Hit, PageLocator, Passage, Query
 
@@ -99,3 +101,10 @@ def test_when_all_are_withheld_nothing_is_left(guard):
     result = guard(item("p1"), [Hit(case(f"r{n}", patient="p1"), 1.0) for n in range(3)])
     assert result.kept == ()
     assert result.counts == {"same patient": 3}
+
+
+def test_the_stored_hash_of_an_image_serves_without_its_file(guard, tmp_path):
+    Image.effect_noise((64, 64), 90).save(tmp_path / "query.png")
+    key = image_key(tmp_path / "query.png")
+    there = Passage("r1", "case", "cxr", "x", CaseLocator("r1"), (tmp_path / "gone.png",), {"phash": key})
+    assert reason(guard, item(images=[tmp_path / "query.png"]), there) == "same image"

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageEnhance
 
-from indexers.sources.perceptual import ImageKeys, image_key, perceptual_hash
+from indexers.sources.perceptual import ImageKeys, image_key, perceptual_hash, with_image_keys
 from rag.errors import SourceError
 from rag.leakage import HASH_BITS, Guard, same_key
 from rag.types import CaseLocator, Passage
@@ -119,3 +119,15 @@ def test_stored_keys_are_used_and_others_computed_once(tmp_path):
     assert first == (perceptual_hash(path),)
     path.unlink()
     assert keys.of_passage(plain) == first
+
+
+def test_passages_are_given_one_key_per_image(tmp_path):
+    paths = (saved(tmp_path / "a.png", picture(1)), saved(tmp_path / "flat.png", Image.new("L", (9, 9))))
+    passage = Passage("r", "case", "films", "text", CaseLocator("r"), paths, {"view": "AP"})
+    keyed = with_image_keys(passage)
+    assert keyed.meta == {"view": "AP", "phash": f"{image_key(paths[0])} {image_key(paths[1])}"}
+    assert ImageKeys().of_passage(keyed) == (image_key(paths[0]), image_key(paths[1]))
+    gone = Passage("r", "case", "films", "text", CaseLocator("r"), (*paths, tmp_path / "gone.png"))
+    assert with_image_keys(gone) == gone
+    words = Passage("r", "case", "films", "text", CaseLocator("r"))
+    assert with_image_keys(words) == words

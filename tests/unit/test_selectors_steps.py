@@ -122,8 +122,8 @@ def test_diversity_keeps_the_number_it_was_told(scores, per_kind, share):
 def test_a_cluster_of_equal_images_gives_one_hit():
     names = {"c0": "a", "c1": "a", "c3": "b"}
     hits = [case(i) for i in range(4)]
-    step = ClusterCap(lambda passage: names.get(passage.id))
-    assert step.reasons(hits) == [None, "the images of cluster a already have 1 hits", None, None]
+    step = ClusterCap(lambda passages: [names.get(passage.id) for passage in passages])
+    assert step.reasons(hits) == [None, "the image of a already has 1 of the hits", None, None]
     assert kept(replace(step, most=2), hits) == ["c0", "c1", "c2", "c3"]
 
 
@@ -148,7 +148,7 @@ def test_words_in_common():
         lambda: ScoreCut(TopK(1), least=-1),
         lambda: Diversity(word_overlap, share=1.1),
         lambda: Diversity(word_overlap, per_kind=0),
-        lambda: ClusterCap(lambda passage: None, most=0),
+        lambda: ClusterCap(lambda passages: [None for _ in passages], most=0),
     ],
 )
 def test_impossible_options_are_refused(wrong):

@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from indexers.sources.cases import CaseParser
+from indexers.sources.perceptual import image_key
 from rag.errors import SourceError
 from rag.types import CaseLocator, Passage, Skipped
 
@@ -38,7 +39,9 @@ def test_fields_of_a_record(corpus: Path) -> None:
     assert passage.text == "Findings: Clear\nlungs.\n\nImpression: Normal."
     assert passage.locator == CaseLocator("17", "p1", "s1", -2.0)
     assert passage.images == (corpus / "ö.png",)
-    assert passage.meta == {"domain": "radiology", "labels": "healthy; adult", "license": "CC0"}
+    key = passage.meta["phash"]
+    assert passage.meta == {"domain": "radiology", "labels": "healthy; adult", "license": "CC0", "phash": key}
+    assert key == image_key(corpus / "ö.png")
 
 
 def test_title_is_not_repeated_and_dates_count_from_the_first(corpus: Path) -> None:
@@ -113,3 +116,30 @@ def test_file_without_records_is_refused(tmp_path: Path) -> None:
     (tmp_path / "records.jsonl").write_text("\n\n")
     with pytest.raises(SourceError, match="no records"):
         CaseParser().open(tmp_path / "records.jsonl")
+
+
+def owners(folder: Path, *rows: dict[str, object]) -> list[str | None]:
+    return [passage.locator.patient for passage in parsed(folder, *rows)[0]]
+
+
+def test_small_groups_are_patients_where_no_record_names_one(corpus: Path) -> None:
+    rows = [{"id": f"r{i}", "report": "x", "group": i // 2, "date": f"2024-01-0{i + 1}"} for i in range(4)]
+    passages, _ = parsed(corpus, *rows, {"id": "alone", "report": "x"})
+    assert [passage.locator.patient for passage in passages] == ["0", "0", "1", "1", None]
+    assert [passage.locator.day for passage in passages] == [0.0, 1.0, 0.0, 1.0, None]
+
+
+def test_groups_are_no_patients_beside_patient_ids_or_as_arms_of_a_study(corpus: Path) -> None:
+    rows = [{"id": f"r{i}", "report": "x", "group": f"g{i}"} for i in range(3)]
+    assert owners(corpus, *rows, {"id": "named", "report": "x", "patient_id": "p"}) == [None, None, None, "p"]
+    arms = [{"id": f"r{i}", "report": "x", "group": "treated" if i % 2 else "control"} for i in range(30)]
+    assert set(owners(corpus, *arms)) == {None}
+
+
+def test_a_group_that_is_no_name_is_left_out(corpus: Path) -> None:
+    assert owners(
+        corpus, {"id": "a", "report": "x", "group": {"arm": 1}}, {"id": "b", "report": "x", "group": True}
+    ) == [
+        None,
+        None,
+    ]
