@@ -164,7 +164,8 @@ def _devices(channel: Channel) -> tuple[str, ...]:
 
 
 def _estimate(job: _Job, channels: Sequence[Channel], source: SourceKind, *, measure: bool) -> _Estimate:
-    own = [channel for channel in channels if channel.kind in _KINDS[source]]
+    kinds = (*_KINDS[source], *(("fact",) if source == "pages" and job.settings.pages.glossary else ()))
+    own = [channel for channel in channels if channel.kind in kinds]
     cost = CostMeter(own, job.scratch).measure(job.of(source), source) if own and measure else None
     if cost is not None:
         _require_rows(job, own, cost)

@@ -20,6 +20,8 @@ KINDS: tuple[Kind, ...] = ("page", "figure", "case", "fact")
 
 SourceKind = Literal["pages", "cases", "facts"]
 Polarity = Literal["present", "absent", "uncertain"]
+Change = Literal["none", "new", "worse", "better", "stable", "resolved"]
+"""What a fact says of a finding against an earlier study."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,12 +80,13 @@ class CaseLocator:
 
 @dataclass(frozen=True, slots=True)
 class FactLocator:
-    """A triple of a knowledge graph. An absent finding is another fact than a present one."""
+    """A triple of a knowledge graph. An absent finding is another fact than a present one, and so is one that grew."""
 
     head: str
     relation: str
     tail: str
     polarity: Polarity = "present"
+    change: Change = "none"
 
 
 Locator = PageLocator | CaseLocator | FactLocator

@@ -19,6 +19,7 @@ from rag.passages import (
     KINDS,
     Box,
     CaseLocator,
+    Change,
     Document,
     FactLocator,
     Kind,
@@ -31,10 +32,10 @@ from rag.passages import (
 )
 
 __all__ = [
-    "KINDS", "Answer", "Box", "CaseLocator", "ChannelScore", "Citation", "Claim", "Document", "Draft", "DraftClaim",
-    "Dropped", "Evidence", "FactLocator", "Hit", "Kind", "Layout", "Locator", "Matrix", "PageLocator", "Passage",
-    "Point", "Polarity", "Prefetch", "Query", "Skipped", "SourceKind", "SparseVector", "Storage", "Unit", "Vector",
-    "VectorForm", "VectorSpec",
+    "KINDS", "Answer", "Box", "CaseLocator", "Change", "ChannelScore", "Citation", "Claim", "Document", "Draft",
+    "DraftClaim", "Dropped", "Evidence", "FactLocator", "Hit", "Kind", "Layout", "Locator", "Matrix",
+    "PageLocator", "Passage", "Point", "Polarity", "Prefetch", "Query", "Skipped", "SourceKind", "SparseVector",
+    "Storage", "Unit", "Vector", "VectorForm", "VectorSpec",
 ]  # fmt: skip
 
 Matrix = npt.NDArray[np.float32]

@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 
 from indexers.encoders.inputs import context_of, text_of, with_context
-from indexers.encoders.onnx_text import OnnxText
+from indexers.encoders.onnx_text import MAX_TOKENS, OnnxText
 from indexers.encoders.unit_rows import unit_rows
 from indexers.encoders.window_texts import WindowOptions, window_texts
 from indexers.encoders.windows import Span
@@ -89,6 +89,8 @@ class DenseTextEncoder:
     def _texts(self, passage: Passage) -> list[str]:
         if self._options.form == "multi":
             read = replace(passage, text=text_of(passage))
+            if _is_one_window(read, self._options.of(passage)):
+                return [read.text.strip()]
             return [window.text for window in window_texts(read, self._text, self._options.of(passage))]
         context = context_of(passage) if self._options.windows.context else ""
         text = text_of(passage)
@@ -100,3 +102,13 @@ class DenseTextEncoder:
         for position, states in self._text.forward(self._text.tokenize(texts)):
             rows[position] = states[0]
         return unit_rows(rows)
+
+
+def _is_one_window(passage: Passage, options: WindowOptions) -> bool:
+    """Whether a passage fits the model whole, told without its tokens: none is shorter than a byte.
+
+    Counting the tokens of a fact, only to learn that it is short, takes as long as making them for the model.
+    """
+    text = passage.text.strip()
+    is_short = len(text.encode("utf-8", "replace")) <= MAX_TOKENS - 2 and len(text.split()) <= options.words
+    return bool(text) and is_short and not (options.context and context_of(passage))

@@ -7,9 +7,11 @@ from itertools import islice
 from pathlib import Path
 from typing import cast
 
-from indexers.sources.fact_files import Row, count_rows, plain_name, read_rows
+from indexers.sources.fact_files import count_rows, plain_name, read_beside, read_rows
+from indexers.sources.fact_rows import Row
 from indexers.sources.verbalise import verbalise
 from rag.fingerprint import passage_id, sha256_bytes, sha256_file
+from rag.passages import Change
 from rag.types import Document, FactLocator, Passage, Polarity, Skipped, Unit
 
 UNIT_FACTS = 256
@@ -17,12 +19,15 @@ UNIT_FACTS = 256
 
 
 class FactParser:
-    """Parses TSV, OBO and `#`-separated triple files, plain or gzipped, without holding them in memory."""
+    """Parses every form of fact file that `fact_files` knows, plain or gzipped.
+
+    The text of a passage says all that its locator says. `meta` holds tier, and where the file tells them: source,
+    license, version, head_id, tail_id, and notes such as frequency and reference of an annotation.
+    """
 
     def open(self, path: Path) -> Document:
-        n_rows = count_rows(path)
-        next(read_rows(path), None)  # Raises when the file has no usable form.
-        return Document(plain_name(path), path, sha256_file(path), "facts", -(-n_rows // UNIT_FACTS))
+        n_units = -(-count_rows(path) // UNIT_FACTS)
+        return Document(plain_name(path), path, _content(path), "facts", n_units)
 
     def parse(self, document: Document, done: Container[str]) -> Iterator[Unit]:
         rows = read_rows(document.path)
@@ -34,11 +39,18 @@ class FactParser:
                 yield _unit(document, key, unit_rows)
 
 
+def _content(path: Path) -> str:
+    """The hash of all that the facts come from: a file whose names stand in another changes with it."""
+    other = read_beside(path)
+    own = sha256_file(path)
+    return own if other is None else sha256_bytes(f"{own}\x1f{sha256_file(other)}".encode())
+
+
 def _unit(document: Document, key: str, rows: list[Row]) -> Unit:
     passages: dict[str, Passage] = {}
     for row in rows:
         if not row.problem:
-            passage = _passage(document, row)
+            passage = fact_passage(document.name, row)
             # The same triple from a second source is the same fact; its first source is kept.
             passages.setdefault(passage.id, passage)
     skipped = tuple(
@@ -47,16 +59,18 @@ def _unit(document: Document, key: str, rows: list[Row]) -> Unit:
     return Unit(key, tuple(passages.values()), skipped)
 
 
-def _passage(document: Document, row: Row) -> Passage:
-    polarity = cast("Polarity", row.polarity)
+def fact_passage(document: str, row: Row) -> Passage:
+    """The passage of a row without a problem. Equal triples of a document have equal ids."""
+    polarity, change = cast("Polarity", row.polarity), cast("Change", row.change)
     # The document is part of the id: removing one file must not take the same fact of another away.
-    content = "\x1f".join((document.name, row.head, row.relation, row.tail, polarity))
-    meta = {"source": row.source, "license": row.license}
+    parts = (document, row.head, row.relation, row.tail, polarity, *((change,) if change != "none" else ()))
+    content = "\x1f".join(parts)
+    meta = (*zip(("source", "license", "version", "tier"), row.origin, strict=True), *row.notes)
     return Passage(
         id=passage_id(sha256_bytes(content.encode()), "fact", content),
         kind="fact",
-        document=document.name,
-        text=verbalise(row.head, row.relation, row.tail, polarity),
-        locator=FactLocator(row.head, row.relation, row.tail, polarity),
-        meta={name: value for name, value in meta.items() if value},
+        document=document,
+        text=verbalise(row.head, row.relation, row.tail, polarity, change),
+        locator=FactLocator(row.head, row.relation, row.tail, polarity, change),
+        meta={name: value for name, value in meta if value},
     )

@@ -104,9 +104,11 @@ def _locator_to_json(locator: Locator) -> dict[str, Any]:
         }
     if isinstance(locator, CaseLocator):
         return {"record": locator.record, "patient": locator.patient, "study": locator.study, "day": locator.day}
-    return {
+    fact = {
         "head": locator.head, "relation": locator.relation, "tail": locator.tail, "polarity": locator.polarity,
     }  # fmt: skip
+    # Most facts say nothing of change, and libraries made before there was such a field have none.
+    return fact if locator.change == "none" else {**fact, "change": locator.change}
 
 
 def _locator_from_json(value: Mapping[str, Any]) -> Locator:
@@ -115,7 +117,7 @@ def _locator_from_json(value: Mapping[str, Any]) -> Locator:
         return PageLocator(value["page"], None if box is None else Box(*box), tuple(value["section"]))
     if "record" in value:
         return CaseLocator(value["record"], value["patient"], value["study"], value["day"])
-    return FactLocator(value["head"], value["relation"], value["tail"], value["polarity"])
+    return FactLocator(value["head"], value["relation"], value["tail"], value["polarity"], value.get("change", "none"))
 
 
 def _valid(text: str) -> str:

@@ -75,3 +75,20 @@ class TestFactParserObo(TestFactParserTsv):
         file = tmp_path / "tree.obo"
         file.write_text(f"format-version: 1.2\nontology: ours\n\n{terms}", encoding="utf-8")
         return file
+
+
+class TestFactParserAnnotations(TestFactParserTsv):
+    @pytest.fixture
+    def path(self, tmp_path: Path) -> Path:
+        file = tmp_path / "phenotype.hpoa"
+        rows = "".join(f"D:{i}\tdisease {i}\t\tHP:1\tP:1\n" for i in range(300))
+        file.write_text(f"#version: 1\ndatabase_id\tdisease_name\tqualifier\thpo_id\treference\n{rows}")
+        return file
+
+
+class TestFactParserCodes(TestFactParserTsv):
+    @pytest.fixture
+    def path(self, tmp_path: Path) -> Path:
+        file = tmp_path / "codes.txt"
+        file.write_text("".join(f"A{i // 10:02d}{i % 10}  description {i}\n" for i in range(300)))
+        return file

@@ -26,7 +26,14 @@ LOCATORS = st.one_of(
         section=st.lists(TEXT, max_size=3).map(tuple),
     ),
     st.builds(CaseLocator, record=TEXT, patient=st.none() | TEXT, study=st.none() | TEXT, day=st.none() | NUMBER),
-    st.builds(FactLocator, TEXT, TEXT, TEXT, st.sampled_from(["present", "absent", "uncertain"])),
+    st.builds(
+        FactLocator,
+        TEXT,
+        TEXT,
+        TEXT,
+        st.sampled_from(["present", "absent", "uncertain"]),
+        st.sampled_from(["none", "new", "worse", "better", "stable", "resolved"]),
+    ),
 )
 
 
@@ -35,6 +42,18 @@ def test_a_passage_comes_back_as_it_was(document, text, locator, meta, packed):
     layout = None if packed is None else Layout(packed)
     passage = Passage("p", "page", document, "x" + text, locator, meta=meta, layout=layout)
     assert CODEC.decode("p", json.loads(json.dumps(CODEC.encode(passage)))) == passage
+
+
+def test_a_fact_without_change_is_written_as_it_was_before_there_was_such_a_field():
+    fact = Passage("p", "fact", "d", "text", FactLocator("a", "b", "c"))
+    written = CODEC.encode(fact)
+    assert json.loads(written["passage"])["locator"] == {
+        "head": "a",
+        "relation": "b",
+        "tail": "c",
+        "polarity": "present",
+    }
+    assert CODEC.decode("p", written) == fact
 
 
 def test_a_moved_library_finds_its_images_at_the_new_place(tmp_path):

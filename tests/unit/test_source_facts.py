@@ -2,6 +2,7 @@
 
 import gzip
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from hypothesis import given
@@ -11,7 +12,9 @@ from indexers.sources import lines as text_lines
 from indexers.sources.facts import FactParser
 from indexers.sources.verbalise import verbalise
 from rag.errors import SourceError
-from rag.types import Passage, Skipped
+from rag.fingerprint import passage_id, sha256_bytes
+from rag.passages import Change
+from rag.types import FactLocator, Passage, Polarity, Skipped
 
 
 def parsed(path: Path) -> tuple[list[Passage], list[Skipped]]:
@@ -30,7 +33,7 @@ def test_bad_rows_are_named_by_line_and_the_others_kept(tmp_path: Path) -> None:
     passages, skipped = parsed(path)
     assert [passage.text for passage in passages] == ["a is a kind of b.", "f does not have the symptom fever."]
     assert [passage.locator.polarity for passage in passages] == ["present", "absent"]
-    assert passages[0].meta == {"source": "ours"}
+    assert passages[0].meta == {"source": "ours", "tier": "ontology"}
     assert [s.locator for s in skipped] == ["line 3", "line 4", "line 6", "line 8", "line 9"]
     for found, reason in zip(skipped, ["1 columns", "empty tail", "'maybe'", "UTF-8", "longer than"], strict=True):
         assert reason in found.reason
@@ -93,7 +96,8 @@ name: part of
         ("heart", "is_a", "organ"),
         ("heart", "part_of", "thorax"),
     ]
-    assert passages[0].meta == {"source": "ours"}
+    assert passages[0].meta == {"source": "ours", "tier": "ontology", "head_id": "X:1"}
+    assert passages[2].meta["tail_id"] == "X:1"
 
 
 def test_the_same_triple_is_one_fact_and_its_absence_another(tmp_path: Path) -> None:
@@ -127,12 +131,46 @@ def test_a_decompression_bomb_is_stopped(tmp_path: Path) -> None:
 
 
 names = st.text(min_size=1, max_size=20)
+relations = st.one_of(
+    st.sampled_from(
+        ["is_a", "has_symptom", "has_foo", "is_bar", "made of", "colour", "treats", "not_indicated_for", "no_sign_of"]
+    ),
+    st.from_regex(r"[a-z][a-z_]{0,20}[a-z]", fullmatch=True),
+)
+polarities: tuple[Polarity, ...] = ("present", "absent", "uncertain")
+changes: tuple[Change, ...] = ("none", "new", "worse", "better", "stable", "resolved")
 
 
-@given(names, st.sampled_from(["is_a", "has_symptom", "has_foo", "is_bar", "made of", "colour", "treats"]), names)
+@given(names, relations, names)
 def test_absence_never_reads_like_presence(head: str, relation: str, tail: str) -> None:
-    present, absent, uncertain = (verbalise(head, relation, tail, p) for p in ("present", "absent", "uncertain"))
+    present, absent, uncertain = (verbalise(head, relation, tail, p) for p in polarities)
     assert len({present, absent, uncertain}) == 3
     assert " not " in absent.removeprefix(head)
     assert uncertain.startswith("It is uncertain")
     assert all(head in text and tail in text for text in (present, absent, uncertain))
+
+
+@given(names, relations, names)
+def test_a_sentence_says_its_change_and_keeps_its_polarity(head: str, relation: str, tail: str) -> None:
+    texts = {(p, c): verbalise(head, relation, tail, p, c) for p in polarities for c in changes}
+    assert len(set(texts.values())) == len(texts)
+    for (polarity, _), text in texts.items():
+        still = texts[polarity, "none"]
+        assert text.startswith(still)
+
+
+@given(st.sampled_from(polarities), st.sampled_from(changes))
+def test_polarity_and_change_are_part_of_a_passage(polarity: Polarity, change: Change) -> None:
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "a.tsv"
+        path.write_text(f"head\trelation\ttail\tpolarity\tchange\nx\tr\ty\t\t\nx\tr\ty\t{polarity}\t{change}\n")
+        passages, _ = parsed(path)
+    assert passages[-1].locator == FactLocator("x", "r", "y", polarity, change)
+    assert len(passages) == (1 if (polarity, change) == ("present", "none") else 2)
+
+
+def test_facts_without_change_keep_the_ids_they_had(tmp_path: Path) -> None:
+    path = tmp_path / "a.tsv"
+    path.write_text("head\trelation\ttail\nx\tr\ty\n")
+    content = "a\x1fx\x1fr\x1fy\x1fpresent"
+    assert parsed(path)[0][0].id == passage_id(sha256_bytes(content.encode()), "fact", content)
