@@ -86,8 +86,11 @@ class Gatherer:
         """The first search's result, and the k first hits that may be shown."""
         results: list[SearchResult] = []
 
+        def clean(hits: Sequence[Hit]) -> Sequence[Hit]:
+            return self._withhold(query, hits).kept
+
         def search(depth: int) -> Sequence[Hit]:
-            results.append(self._library.search_timed(query, k=depth, kinds=kinds))
+            results.append(self._library.search_timed(query, k=depth, kinds=kinds, withhold=clean))
             return results[-1].hits
 
         found = search_guarded(search, lambda hits: self._withhold(query, hits), k, DEEPER * k)
@@ -144,7 +147,8 @@ class Gatherer:
 
 
 def _routed(result: SearchResult) -> list[Event]:
-    return [] if result.route is None else [{**result.route.trace(), "left_out": len(result.dropped)}]
+    routed = [] if result.route is None else [{**result.route.trace(), "left_out": len(result.dropped)}]
+    return [*routed, *([] if result.walk is None else [result.walk.trace()])]
 
 
 def _looked_up(query: Query, blocks: Sequence[EvidenceBlock]) -> list[Event]:

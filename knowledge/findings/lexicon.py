@@ -58,10 +58,14 @@ class _Node:
 
 
 class Lexicon:
-    """Phrases by their words. `items` reads tokens left to right and takes the longest phrase at each place."""
+    """Phrases by their words. `items` reads tokens left to right and takes the longest phrase at each place.
 
-    def __init__(self, data: Mapping[str, Any]) -> None:
+    `forgiving` reads an unknown word with one typing error as the word meant; a text of any field needs it off.
+    """
+
+    def __init__(self, data: Mapping[str, Any], *, forgiving: bool = True) -> None:
         self._root = _Node({})
+        self._forgiving = forgiving
         self.subjects = {name: _subject(row) for name, row in data["subjects"].items()}
         for phrase, entry in _entries(data):
             self._add(phrase, entry)
@@ -114,7 +118,7 @@ class Lexicon:
         return stop, best
 
     def _read(self, word: str) -> str:
-        return word if len(word) < _SHORTEST_CORRECTED - 1 else self._correct(word)
+        return self._correct(word) if self._forgiving and len(word) >= _SHORTEST_CORRECTED - 1 else word
 
     def _correct(self, word: str) -> str:
         known = self._corrections.get(word)

@@ -151,7 +151,7 @@ def _write_traces(path: Path, answers: list[Answer]) -> None:
                 stream.write(json.dumps({"id": answer.id, **event}, ensure_ascii=False) + "\n")
 
 
-_GATHERING = frozenset({"route", "guard", "records", "select"})
+_GATHERING = frozenset({"route", "graph", "guard", "records", "select"})
 """Steps that come before evidence is kept."""
 
 

@@ -137,6 +137,8 @@ class _Search:
         found: dict[str, Any] = {"id": query.id, "hits": hits, "seconds": seconds}
         if result.route is not None:
             found["route"] = {**result.route.trace(), "left_out": len(result.dropped)}
+        if result.walk is not None:
+            found["graph"] = result.walk.trace()
         if query.prior_images:
             pairs = self._library.pairs(query, self.args.k)
             found["pairs"] = [pair_to_row(pair, rank) for rank, pair in enumerate(pairs, start=1)]

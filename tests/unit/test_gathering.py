@@ -32,7 +32,7 @@ class ScriptedLibrary:
         self.hits, self.dropped, self.asked = list(hits), tuple(dropped), []
         self.found_by_option = self.hits
 
-    def search_timed(self, query, *, k, kinds):
+    def search_timed(self, query, *, k, kinds, withhold=None):
         self.asked.append((query.text, k))
         route = DomainRouter().decide(query, domain=query.domain)
         hits = self.hits if len(self.asked) == 1 else self.found_by_option
