@@ -29,6 +29,8 @@ TILE_TOKENS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|begin_of_text|>
                "<image>", "<end_of_utterance>", "<global-img>",
                *(f"<row_{row}_col_{column}>" for row in range(1, 7) for column in range(1, 7)))  # fmt: skip
 GEMMA_TOKENS = ("<pad>", "<eos>", "<bos>", "<image>")
+GEMMA3_TOKENS = ("<pad>", "<eos>", "<bos>", "<start_of_image>", "<end_of_image>", "<image_soft_token>",
+                 "<start_of_turn>", "<end_of_turn>")  # fmt: skip
 TEXT_CONFIG: dict[str, Any] = {
     "hidden_size": WIDTH,
     "intermediate_size": 2 * WIDTH,
@@ -222,10 +224,79 @@ def open_clip_checkpoint(folder: Path) -> None:
 
 
 def save(model: Model, processor: Processor, folder: Path) -> None:
-    """Write model and processor, the weights in 32 bits."""
+    """Write model and processor, the weights as they are."""
     folder.mkdir(parents=True, exist_ok=True)
     model.eval().save_pretrained(folder)
     processor.save_pretrained(folder)
+
+
+def chat_template(opening: str, closing: str, image: str, *, begin: str = "") -> str:
+    """A template of turns: text as it is, an image as its token, whether content is a string or a list of parts."""
+    part = f"{{% if part.type == 'text' %}}{{{{ part.text }}}}{{% else %}}{image}{{% endif %}}"
+    content = f"{{% for part in turn.content %}}{part}{{% endfor %}}"
+    text = f"{{% if turn.content is string %}}{{{{ turn.content }}}}{{% else %}}{content}{{% endif %}}"
+    turns = f"{{% for turn in messages %}}{opening}{{{{ turn.role }}}}\n{text}{closing}\n{{% endfor %}}"
+    return f"{begin}{turns}{{% if add_generation_prompt %}}{opening}assistant\n{{% endif %}}"
+
+
+def gemma3() -> tuple[Any, Any]:
+    """Configuration and processor of Gemma3 (MedGemma's family), reading 112 pixels a side as 16 tokens."""
+    transformers = load_library("transformers", "tiny checkpoints")
+    words = tokenizer(GEMMA3_TOKENS, end="<eos>", pad="<pad>", begin="<bos>")
+    words.add_tokens(["\n" * n for n in range(1, 5)])  # the processors of Gemma3 look these up
+    roles = {"boi": "<start_of_image>", "eoi": "<end_of_image>", "image": "<image_soft_token>"}
+    for role, token in roles.items():
+        words.init_kwargs[f"{role}_token"] = token
+        setattr(words, f"{role}_token", token)
+        setattr(words, f"{role}_token_id", words.convert_tokens_to_ids(token))
+    template = chat_template("<start_of_turn>", "<end_of_turn>", "<start_of_image>", begin="<bos>")
+    images = transformers.Gemma3ImageProcessor(size={"height": 112, "width": 112})
+    processor = transformers.Gemma3Processor(
+        image_processor=images, tokenizer=words, image_seq_length=16, chat_template=template
+    )
+    text = {"vocab_size": rounded(len(words)), "head_dim": 32, "sliding_window": 512, "query_pre_attn_scalar": 32,
+            "bos_token_id": words.bos_token_id, "eos_token_id": words.eos_token_id,
+            "pad_token_id": words.pad_token_id}  # fmt: skip
+    config = transformers.Gemma3Config(
+        text_config=TEXT_CONFIG | text,
+        vision_config={"hidden_size": VISION, "intermediate_size": WIDTH, "num_hidden_layers": 2,
+                       "num_attention_heads": 2, "image_size": 112, "patch_size": 14},
+        mm_tokens_per_image=16,
+        boi_token_index=words.boi_token_id,
+        eoi_token_index=words.eoi_token_id,
+        image_token_index=words.image_token_id,
+    )  # fmt: skip
+    return config, processor
+
+
+def chat_checkpoint(family: str, folder: Path) -> None:
+    """A vision-language model that vLLM serves; its weights have 16 bits."""
+    transformers, torch = load_library("transformers", "tiny checkpoints"), load_torch("tiny checkpoints")
+    if family == "gemma3":
+        config, processor = gemma3()
+        model = transformers.Gemma3ForConditionalGeneration(config)
+    else:
+        config, processor = qwen("colqwen2_5")
+        image = "<|vision_start|><|image_pad|><|vision_end|>"
+        processor.chat_template = chat_template("<|im_start|>", "<|im_end|>", image)
+        model = transformers.Qwen2_5_VLForConditionalGeneration(config)
+    words = processor.tokenizer
+    words.chat_template = processor.chat_template
+    model.config.get_text_config().bos_token_id = words.bos_token_id or words.pad_token_id
+    model.generation_config.eos_token_id = words.eos_token_id
+    model.generation_config.pad_token_id = words.pad_token_id
+    save(model.to(torch.bfloat16), processor, folder)
+    if family == "gemma3":
+        rename_weights(folder, "vision_tower.", "vision_tower.vision_model.")
+
+
+def rename_weights(folder: Path, old: str, new: str) -> None:
+    """Give weights the prefix that published checkpoints have; transformers writes another since version 5."""
+    safetensors = load_library("safetensors.torch", "tiny checkpoints")
+    [path] = folder.glob("*.safetensors")
+    tensors = safetensors.load_file(path)
+    named = {name.replace(old, new, 1) if new not in name else name: value for name, value in tensors.items()}
+    safetensors.save_file(named, path, metadata={"format": "pt"})
 
 
 FAMILIES: dict[str, Callable[[str, Path], None]] = {
@@ -235,6 +306,7 @@ FAMILIES: dict[str, Callable[[str, Path], None]] = {
     ),
     **dict.fromkeys(("native-colpali", "native-colqwen2"), native_checkpoint),
     **dict.fromkeys(("clip", "siglip"), dual_checkpoint),
+    **dict.fromkeys(("qwen2_5_vl", "gemma3"), chat_checkpoint),
     "open_clip": lambda _, folder: open_clip_checkpoint(folder),
 }
 

@@ -24,6 +24,7 @@ DENSE, LATE, RERANKER, IMAGE = (
     "ms-marco-minilm-l12-v2",
     "dinov2-small",
 )
+ALIGNED = "aligned"
 WHITENING = "whitening.npy"
 MEAN_TERMS: dict[Kind, float] = {"page": 256.0, "figure": 40.0, "case": 40.0, "fact": 8.0}
 """Average lengths for BM25, in terms without stop words: what books, captions, reports and facts have, rounded."""
@@ -41,30 +42,32 @@ class Encoders:
     @property
     def channel_names(self) -> frozenset[str]:
         """The channels that some kind has."""
-        return frozenset(name for channels in self.settings.channels.by_kind().values() for name in channels)
+        return frozenset(name for channels in self.settings.channels_by_kind().values() for name in channels)
 
     def model_names(self) -> list[str]:
         """The models of the lock file that these settings need, each once."""
         names = self.channel_names
         needed = {
-            DENSE: bool(names & {"dense", "terms"}),
+            DENSE: bool(names & {"dense", "terms", ALIGNED}),
             LATE: "late" in names,
             RERANKER: True,  # the extractive answerer reads sentences with it, whether or not hits are reranked
-            IMAGE: "image" in names,
+            IMAGE: bool(names & {"image", ALIGNED}),
         }
         return [name for name, wanted in needed.items() if wanted]
 
     def require_models(self) -> None:
-        """Raise MissingModel unless every model file is in the cache: before work begins, not in the middle."""
+        """Raise unless every model file is in the cache and the head can be used: before work begins, not amid it."""
         for name in self.model_names():
             self.models.path(name)
+        if ALIGNED in self.channel_names:
+            _ = self._aligned
 
     @cached_property
     def channels(self) -> tuple[Channel, ...]:
         """Every channel of every kind, with its encoder."""
         return tuple(
             self._channel(kind, name, self._bm25[kind] if name == "bm25" else self._by_name[name])
-            for kind, names in self.settings.channels.by_kind().items()
+            for kind, names in self.settings.channels_by_kind().items()
             for name in names
         )
 
@@ -92,12 +95,24 @@ class Encoders:
                 from indexers.encoders.terms import TermsEncoder
 
                 return TermsEncoder(self._dense)
+            case "visual" | "clip" | "aligned":
+                return self._named(name)
+            case _ if name.startswith("clip-"):
+                from pipelines.domain_encoders import open_domain_encoder
+
+                return open_domain_encoder(self.settings, name)
+            case _:
+                return self._dense
+
+    def _named(self, name: str) -> Encoder:
+        """The encoder of a channel without a default: the settings name a checkpoint or a head."""
+        match name:
             case "visual":
                 return self._visual
             case "clip":
                 return self._clip()
             case _:
-                return self._dense
+                return self._aligned
 
     @cached_property
     def _visual(self) -> DeviceEncoder:
@@ -125,8 +140,24 @@ class Encoders:
     def _clip(self) -> DeviceEncoder:
         from indexers.encoders.clip.opening import open_clip_encoder
         from indexers.encoders.clip.options import ClipOptions
+        from pipelines.tuning import require_active
 
-        return open_clip_encoder(ClipOptions(**self.settings.clip.model_dump()))
+        require_active(self.settings.clip.model)
+        return open_clip_encoder(ClipOptions(**self.settings.clip.model_dump()), self.settings.models.local)
+
+    @cached_property
+    def _aligned(self) -> Encoder:
+        from pipelines.aligned_channel import embedded_encoders, find_head, open_channel
+
+        head = find_head(self.settings.aligned.head, self.folder)
+        return open_channel(head, embedded_encoders(self.models, IMAGE, DENSE))
+
+    def keep_head(self, folder: Path) -> None:
+        """Copy the head of channel "aligned" into a new library."""
+        if ALIGNED in self.channel_names:
+            from pipelines.aligned_channel import keep_head
+
+            keep_head(self.settings.aligned.head, folder)
 
     def _image(self) -> Encoder:
         from indexers.encoders.image import ImageEncoder, ImageOptions

@@ -12,6 +12,7 @@ from indexers.sources.pdf import PdfOptions
 from indexers.sources.pdf_process import PdfLimits
 from pipelines.channels import DENSE, IMAGE, LATE, RERANKER, WHITENING, Encoders
 from pipelines.config import Settings
+from pipelines.domain_encoders import encoder_assignment
 from pipelines.search import Ranking, SearchEngine
 from rag.errors import ConfigError, IndexMismatch, StoreError
 from rag.protocols import Parser, Reranker, Selector, Store
@@ -23,11 +24,12 @@ from rag.types import Kind, SourceKind, VectorSpec
 if TYPE_CHECKING:
     from indexers.encoders.cross import CrossEncoderReranker
     from pipelines.assistant import Steps
+    from pipelines.graph_search import FactWalker
     from rag.selectors import Calibration
 
 __all__ = ["DENSE", "IMAGE", "LATE", "RERANKER", "SOURCES_VERSION", "WHITENING", "Parsers", "Parts"]
 
-SOURCES_VERSION = "pdf-2 cases-3 dicom-1 facts-1"
+SOURCES_VERSION = "pdf-2 cases-3 dicom-2 facts-2"
 """Part of every fingerprint; raised when a parser starts to make other passages from the same file."""
 
 MEASURED_DEPTH = 30
@@ -89,6 +91,12 @@ class Parts:
         for name in {"late", "visual", "clip"} & self.encoders.channel_names:
             # Where it runs is this machine's business; what it is belongs to the library.
             shaping[name] = getattr(self.settings, name).model_dump(mode="json", exclude={"devices"})
+        if self.settings.clips:
+            shaping["clips"] = {
+                name: clip.model_dump(mode="json", exclude={"devices"}) for name, clip in self.settings.clips.items()
+            }
+        if self.settings.pages.glossary:
+            shaping["pages"] = {"glossary": True}
         shaping["cases"] = self.settings.cases.model_dump(mode="json")
         return Manifest(self.settings.preset, entries, SOURCES_VERSION, settings=shaping)
 
@@ -115,8 +123,8 @@ class Parts:
             case _:
                 assert_never(settings.kind)
 
-    def engine(self, store: Store, *, rerank: bool) -> SearchEngine:
-        """Search over a store."""
+    def engine(self, store: Store, *, rerank: bool, routed: bool = True) -> SearchEngine:
+        """Search over a store; not `routed`, it is blind to domains whatever the settings say."""
         settings = self.settings
         fusion = FusionOptions(
             settings.fusion.depth,
@@ -128,9 +136,13 @@ class Parts:
         ranking = Ranking(
             fusion,
             self._router(),
-            BoostOptions(settings.routing.strength, settings.routing.constant) if settings.routing.enabled else None,
+            BoostOptions(settings.routing.strength, settings.routing.constant)
+            if routed and settings.routing.enabled
+            else None,
             self._reranker(store) if rerank else None,
             RerankOptions(settings.rerank.head, settings.rerank.weight, settings.fusion.constant),
+            encoder_assignment(settings),
+            self._walker(store),
         )
         return SearchEngine(store, self.channels(), ranking)
 
@@ -148,6 +160,21 @@ class Parts:
         except (IndexMismatch, StoreError) as error:
             # Without them the search is blind to domains in images, which is no reason not to search.
             return DomainRouter(rules, sure=sure, missing=str(error))
+
+    def _walker(self, store: Store) -> FactWalker | None:
+        """The walker of the library's graph; None when it has none, or it is switched off."""
+        settings, folder = self.settings.graph, self.encoders.folder
+        if not settings.enabled or folder is None:
+            return None
+        from knowledge.walking import WalkOptions
+        from pipelines.graph_library import open_graph
+        from pipelines.graph_search import FactWalker, FactWalkOptions
+
+        graph = open_graph(folder)
+        if graph is None:
+            return None
+        walk = WalkOptions(restart=settings.restart, concepts=settings.concepts)
+        return FactWalker(graph, store, FactWalkOptions(walk, nearest=settings.nearest, cases=settings.cases))
 
     def _reranker(self, store: Store) -> Reranker:
         if self.settings.rerank.kind == "cross-encoder":
@@ -239,7 +266,18 @@ class Parsers:
         salt = read_salt(self._salt_of) if self._salt_of is not None else library_salt(self._folder)
         return DicomParser(self._folder / "images", salt, options)
 
+    @property
+    def glossary(self) -> bool:
+        """Whether books also give facts."""
+        return self._settings.pages.glossary
+
     def _pages(self, path: Path) -> Parser:
+        from indexers.sources.fact_definitions import GlossaryParser
+
+        parser = self._book(path)
+        return GlossaryParser(parser) if self.glossary else parser
+
+    def _book(self, path: Path) -> Parser:
         pages = self._settings.pages
         limits = PdfLimits(memory_bytes=pages.memory_mb << 20, page_seconds=pages.page_timeout_s)
         options = PdfOptions(ocr=pages.ocr, limits=limits)

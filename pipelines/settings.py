@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
 
+from rag.domains.names import ImageDomain
 from rag.types import Kind, Storage
 
 DEFAULT_PRESET = "embedded"
@@ -28,6 +29,7 @@ class PageSettings(_Section):
     """How books are read."""
 
     ocr: bool = False
+    glossary: bool = Field(False, description="what a book's own sentences define becomes facts (docs/facts.md)")
     page_timeout_s: float = Field(30.0, gt=0)
     memory_mb: int = Field(2048, ge=256)
 
@@ -112,11 +114,27 @@ class LateSettings(_Section):
 class ClipSettings(_Section):
     """A dual encoder for images and captions (channel "clip"): CLIP, SigLIP and their medical descendants."""
 
-    model: str = Field("", description="a folder or a model id of the hub; for open_clip also ARCHITECTURE/CHECKPOINT")
+    model: str = Field(
+        "", description="a name of the catalogue, a folder, or a model id of the hub; open_clip: ARCHITECTURE/FILE too"
+    )
     revision: str | None = None
     library: Literal["auto", "open_clip", "transformers", "sentence-transformers"] = "auto"
     devices: tuple[str, ...] = ("auto",)
     dtype: Literal["auto", "bf16", "f32"] = "auto"
+
+
+ClipName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", max_length=40)]
+
+
+class DomainClipSettings(ClipSettings):
+    """A dual encoder of some domains only: channel "clip-NAME" of figures and cases (docs/encoders-per-domain.md)."""
+
+    domains: tuple[ImageDomain, ...] = Field(min_length=1, description="the domains whose images it reads")
+
+
+def clip_channel(name: str) -> str:
+    """The channel that the encoder of this name in `clips` fills."""
+    return f"clip-{name}"
 
 
 class AlignedSettings(_Section):
@@ -144,6 +162,16 @@ class RoutingSettings(_Section):
     strength: float = Field(0.9, ge=0, le=1, description="share of a hit's weight that its domain decides")
     constant: float = Field(60.0, ge=0, description="ranks count as 1 / (constant + rank)")
     sure: float = Field(0.95, gt=0.5, le=1, description="from this probability on, other domains are left out")
+
+
+class GraphSettings(_Section):
+    """The concept graph of a library: facts found by walking from what a question names (docs/graph.md)."""
+
+    enabled: bool = True
+    restart: float = Field(0.5, gt=0, le=1, description="chance of a walk to return to what was named, at each step")
+    concepts: int = Field(40, ge=1, description="the most visited concepts, whose facts are looked at")
+    nearest: float = Field(0.55, ge=-1, le=1, description="least cosine of a fact to the question")
+    cases: int = Field(5, ge=0, description="cases like an image whose findings the walk begins at, too")
 
 
 class RerankSettings(_Section):
@@ -185,6 +213,22 @@ class AnswerSettings(_Section):
     per_option: int = Field(3, ge=0, description="passages added to the evidence for each option of a choice")
 
 
+class VlmSettings(_Section):
+    """A vision-language model on a vLLM server (docs/serve-a-model.md). Without `model` answers are extractive."""
+
+    model: str = Field("", description="the name it is served under")
+    url: str = Field("http://127.0.0.1:8000/v1", description="the API's root")
+    api_key_env: str = Field("VESALIUS_VLM_API_KEY", description="the environment variable that holds the API key")
+    family: Literal["auto", "qwen3-vl", "internvl", "qwen2.5-vl", "gemma3", "llava", "text", "generic"] = "auto"
+    images: int = Field(0, ge=0, description="most images of a prompt; 0: what the family takes")
+    timeout_s: float = Field(60.0, gt=0, description="of one call, where the question's deadline leaves as much")
+    concurrency: int = Field(4, ge=1, description="calls at once")
+    queue: int = Field(16, ge=0, description="calls that wait for one of them to end; more fail at once")
+    max_tokens: int = Field(1024, ge=1, description="of one reply")
+    temperature: float = Field(0.0, ge=0, le=2)
+    seed: int = 0
+
+
 class Settings(_Section):
     """Everything that can be set. The defaults are the `embedded` preset's."""
 
@@ -197,10 +241,31 @@ class Settings(_Section):
     late: LateSettings = LateSettings()
     visual: VisualSettings = VisualSettings()
     clip: ClipSettings = ClipSettings()
+    clips: dict[ClipName, DomainClipSettings] = Field(
+        default_factory=dict, description="encoders of single domains, by a name of your own"
+    )
     aligned: AlignedSettings = AlignedSettings()
     ray: RaySettings = RaySettings()
     fusion: FusionSettings = FusionSettings()
     routing: RoutingSettings = RoutingSettings()
+    graph: GraphSettings = GraphSettings()
     rerank: RerankSettings = RerankSettings()
     answer: AnswerSettings = AnswerSettings()
     select: SelectSettings = SelectSettings()
+    vlm: VlmSettings = VlmSettings()
+
+    @field_validator("clips")
+    @classmethod
+    def _one_encoder_for_each_domain(cls, clips: dict[str, DomainClipSettings]) -> dict[str, DomainClipSettings]:
+        seen: dict[str, str] = {}
+        for name, domain in ((name, domain) for name, clip in clips.items() for domain in dict.fromkeys(clip.domains)):
+            if domain in seen:
+                raise ValueError(f"{seen[domain]} and {name} both read {domain}; assign each domain once")
+            seen[domain] = name
+        return clips
+
+    def channels_by_kind(self) -> dict[Kind, tuple[str, ...]]:
+        """Channel names per passage kind: those of `channels`, and one of figures and cases per entry of `clips`."""
+        own = tuple(clip_channel(name) for name in sorted(self.clips))
+        named = self.channels.by_kind()
+        return {kind: (*names, *own) if kind in ("figure", "case") else names for kind, names in named.items()}

@@ -7,11 +7,11 @@ import os
 import sys
 from collections.abc import Sequence
 
-from rag.cli import align, ask, calibrate, config, demo, doctor, evaluate, index, init, models, search
+from rag.cli import align, ask, calibrate, config, demo, doctor, evaluate, graph, index, init, models, search, vlm
 from rag.cli.common import emit_error
 from rag.errors import VesaliusError
 
-COMMANDS = (demo, init, doctor, config, models, index, search, ask, align, calibrate, evaluate)
+COMMANDS = (demo, init, doctor, config, models, index, search, ask, align, calibrate, evaluate, graph, vlm)
 
 
 def parser() -> argparse.ArgumentParser:
