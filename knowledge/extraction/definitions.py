@@ -54,9 +54,9 @@ def definition_links(reading: Reading, topic: Mention | None = None) -> list[Lin
     if not uses:
         return []
     subject = _subject(reading, subject_start, subject_end)
-    meant = topic is not None and (subject is None or _POINTER.match(subject.name) is not None)
-    if topic is not None and meant:
-        subject = _pointed(reading, topic)
+    pointed = None if topic is None else _pointed(reading, topic)
+    meant = pointed is not None and (subject is None or subject.end <= pointed.end)
+    subject = pointed if meant else subject
     if subject is None:
         return []
     links: list[Link] = []
@@ -76,7 +76,7 @@ def definition_links(reading: Reading, topic: Mention | None = None) -> list[Lin
 
 
 _POINTER = re.compile(
-    r"(?:it|they|(?:this|the) (?:disease|condition|disorder|syndrome|infection|tumou?r|lesion|structure|organ|muscle))\b",
+    r"(?:it|they|(?:this|the) (?:disease|condition|disorder|syndrome|infection|tumou?r|lesion|structure|organ))\b",
     re.IGNORECASE,
 )
 

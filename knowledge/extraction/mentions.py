@@ -59,6 +59,7 @@ class Reading:
 
     text: str
     span: Span
+    style: Style
     nodes: tuple[Node, ...]
     mentions: tuple[Mention, ...]
 
@@ -70,7 +71,7 @@ def read_sentence(text: str, span: Span, style: Style, linked: Sequence[Linked] 
     mentions = _named(text, nodes, phrases)
     mentions = sorted([*mentions, *_states(text, nodes, mentions, loose)], key=lambda one: one.first)
     _judge(nodes, mentions)
-    return Reading(text, span, tuple(nodes), tuple(mentions))
+    return Reading(text, span, style, tuple(nodes), tuple(mentions))
 
 
 _SAYING_NOTHING = word_set("saying_nothing")

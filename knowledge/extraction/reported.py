@@ -25,6 +25,8 @@ def modifications_of(reading: Reading) -> list[Modification]:
         spans = mention.modifiers
         found.extend(Modification(span, mention) for span in spans)
         said = " ".join(reading.text[start:end].lower() for start, end in spans)
+        if reading.style == "definition":
+            continue  # there a side or degree elsewhere in the sentence is another thing's
         if mention.category == "observation" and mention.side and not _says_side(said, mention.side):
             found.append(Modification(mention.side, mention))
         # A degree in front was taken off as it is written; only one that stands apart is given by its name.

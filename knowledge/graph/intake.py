@@ -18,7 +18,7 @@ LONGEST_LABEL = 4096
 """Characters. The longest definition of the Disease Ontology (2026) has 2,036; more is a file error, not a label."""
 POLARITIES: tuple[Polarity, ...] = get_args(Polarity)
 
-_BATCH = 2048
+_BATCH = 1024
 _OFFSET_LIMIT = 2**31
 _DIGEST_LETTERS = 16
 _SAID = tuple(map(attrgetter, ("head", "relation", "tail")))

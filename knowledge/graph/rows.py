@@ -30,7 +30,8 @@ POLARITY, CHANGE, TIER = range(3)
 BY, KEY, NAME, DOMAIN, FORM = range(5)
 """The columns of `Rows.declared`: document, key, name, domain, and one form (empty for a concept without)."""
 
-_BATCH = 2048
+_BATCH = 1024
+"""Statements at once: what a processor's own cache holds; larger batches take up to twice as long."""
 _TEXTS = (
     ("triple", ("head", "relation", "tail")),
     ("support", ("document", "passage", "head_text", "tail_text", "source", "license", "method")),

@@ -73,10 +73,7 @@ def open_tables(folder: Path) -> Tables:
     header = read_header(folder)
     arrays = folder / str(header["digest"])[:_DIGEST_LETTERS]
     _check(arrays, header)
-    # As plain arrays over the same memory: indexing an np.memmap takes several times as long.
-    return Tables(**{
-        name: np.load(arrays / f"{name}.npy", mmap_mode="r", allow_pickle=False).view(np.ndarray) for name in _NAMES
-    })  # fmt: skip
+    return Tables(**{name: _mapped(arrays / f"{name}.npy") for name in _NAMES})
 
 
 def read_header(folder: Path) -> Mapping[str, Any]:
@@ -89,7 +86,8 @@ def read_header(folder: Path) -> Mapping[str, Any]:
     try:
         header = json.loads(path.read_text(encoding="utf-8"))
         version, arrays, digest = header["version"], header["arrays"], header["digest"]
-        complete = isinstance(digest, str) and all({"bytes", "crc32"} <= set(arrays[name]) for name in _NAMES)
+        named = isinstance(digest, str) and _OURS.fullmatch(digest[:_DIGEST_LETTERS])
+        complete = named and all({"bytes", "crc32"} <= set(arrays[name]) for name in _NAMES)
     except FileNotFoundError as error:
         raise StoreError(f"there is no graph in {folder}; build the library with --facts to make one") from error
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -113,6 +111,14 @@ def _write(path: Path, values: npt.NDArray[Any]) -> dict[str, Any]:
         stream.flush()
         os.fsync(stream.fileno())
     return {"bytes": len(data), "crc32": zlib.crc32(data), "sha256": hashlib.sha256(data).hexdigest()}
+
+
+def _mapped(path: Path) -> npt.NDArray[Any]:
+    """The array of a file, as a plain array over mapped memory: indexing an np.memmap takes several times as long."""
+    try:
+        return np.load(path, mmap_mode="r", allow_pickle=False).view(np.ndarray)  # type: ignore[no-any-return]
+    except (OSError, ValueError) as error:
+        raise _damaged(path, f"it is no array ({error})") from error
 
 
 def _place(new: Path, final: Path, header: Mapping[str, Any]) -> None:

@@ -31,9 +31,8 @@ class StringTable(Sequence[str]):
     offsets: npt.NDArray[np.int64]
 
     @classmethod
-    def of(cls, texts: Sequence[str]) -> StringTable:
-        """The table of texts that are sorted and unique already."""
-        encoded = [text.encode() for text in texts]
+    def of(cls, encoded: Sequence[bytes]) -> StringTable:
+        """The table of UTF-8 texts that are sorted and unique already."""
         offsets = np.zeros(len(encoded) + 1, np.int64)
         np.cumsum([len(text) for text in encoded], out=offsets[1:])
         return cls(np.frombuffer(b"".join(encoded), np.uint8), offsets)

@@ -86,7 +86,8 @@ class Tables:
 def tables_of(rows: Rows) -> Tables:
     """Put rows in order. The same rows in any order, and with any duplicates, give the same tables."""
     rows = _sorted_rows(_with_sorted_pool(rows))
-    table = StringTable.of(rows.pool)
+    encoded = [text.encode() for text in rows.pool]
+    table = StringTable.of(encoded)
     texts, signs = rows.texts, rows.signs
     said = np.column_stack([texts[:, :DOCUMENT], signs[:, :TIER]])
     first = _starts(said)
@@ -97,7 +98,7 @@ def tables_of(rows: Rows) -> Tables:
     name, form_start, form = _wordings(rows, keys)
     sources = _sources(texts[:, [DOCUMENT, SOURCE]], support_start)
     incidence = _incidence(head, relation, tail, sign[:, 0], sources, len(keys))
-    prefix, id_triple = _ids(list(rows.pool), texts[first][:, : TAIL + 1], sign)
+    prefix, id_triple = _ids(encoded, texts[first][:, : TAIL + 1], sign)
     return Tables(
         table.data, table.offsets,
         np.column_stack([keys, name, _domains(rows, keys)]).astype(np.int32), form_start, form,
@@ -227,12 +228,12 @@ def _incidence(
     return start.astype(np.int32), entry.astype(np.int32), rank.astype(np.int32)
 
 
-def _ids(pool: list[str], said: Codes, sign: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[np.uint64], Codes]:
+def _ids(encoded: list[bytes], said: Codes, sign: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[np.uint64], Codes]:
     """The sorted beginnings of all triple ids (RFC 9562, version 5: SHA-1 of namespace and name), and their triples."""
     ending = [f"{polarity}\x1f{change}".encode() for polarity in POLARITIES for change in CHANGES]
     signs = sign[:, 0].astype(np.int64) * len(CHANGES) + sign[:, 1]
     columns = (*(column.tolist() for column in said.T), signs.tolist())
-    space, encoded, sha1, join = NAMESPACE.bytes, [text.encode() for text in pool], hashlib.sha1, b"\x1f".join
+    space, sha1, join = NAMESPACE.bytes, hashlib.sha1, b"\x1f".join
     digests = [
         sha1(space + join((encoded[h], encoded[r], encoded[t], ending[s]))).digest()
         for h, r, t, s in zip(*columns, strict=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -72,7 +72,8 @@ def _opened(args: argparse.Namespace, run: Callable[[argparse.Namespace, Library
 
 
 def _stats(args: argparse.Namespace, graph: LibraryGraph) -> int:
-    found = dataclasses.asdict(graph.graph.stats())
+    stats = graph.graph.stats()
+    found = {one.name: _plain(getattr(stats, one.name)) for one in dataclasses.fields(stats)}
     conflicts = graph.graph.conflicts() if args.conflicts else ()
     if args.json:
         rows = [{"present": _rows(graph, one.present), "absent": _rows(graph, one.absent)} for one in conflicts]
@@ -87,6 +88,10 @@ def _stats(args: argparse.Namespace, graph: LibraryGraph) -> int:
     for one in conflicts:
         print("conflict: " + "; ".join(_line(graph, triple) for triple in (*one.present, *one.absent)))
     return 0
+
+
+def _plain(value: object) -> object:
+    return dict(value) if isinstance(value, Mapping) else value
 
 
 def _link(args: argparse.Namespace, graph: LibraryGraph) -> int:

@@ -81,6 +81,9 @@ DAMAGES = {
     "a missing folder": lambda folder: shutil.rmtree(arrays(folder)),
     "a header that is no JSON": lambda folder: (folder / HEADER).write_text("{"),
     "a header that is a list": lambda folder: (folder / HEADER).write_text("[]"),
+    "a header that points elsewhere": lambda folder: (folder / HEADER).write_text(
+        (folder / HEADER).read_text().replace(read_header(folder)["digest"], "../../elsewhere/and/further/down")
+    ),
     "a header without arrays": lambda folder: (folder / HEADER).write_text(
         '{"version": 1, "digest": "0", "arrays": {}}'
     ),
