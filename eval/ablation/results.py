@@ -12,7 +12,7 @@ from typing import Literal
 Level = str | int | float | bool
 """The value of a factor in a cell, as the experiment file writes it; lists are joined by "+"."""
 ArmKind = Literal["factorial", "sanity"]
-"""A cell of the design, or a control that is always run: question only, no retrieval, shuffled, oracle, most frequent."""
+"""A cell of the design, or a control that is always run: no retrieval, shuffled or oracle evidence, most frequent."""
 
 
 @dataclass(frozen=True, slots=True)
