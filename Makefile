@@ -30,6 +30,7 @@ bench: models
 	$(BIN)/python -m benchmarks.awkward_pdfs --mutants 200
 	$(BIN)/python -m benchmarks.table
 
+# With VESALIUS_VLLM=DIR also against a real vLLM server; `python -m benchmarks.vllm_cpu_environment DIR` makes DIR (CPU).
 slow: models
 	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -m slow -o timeout=900
 

@@ -15,14 +15,15 @@ from rag.generators.vllm_chat import ChatOptions, VllmChat
 def chat_options(settings: VlmSettings, environment: Mapping[str, str] = os.environ) -> ChatOptions:
     """The client's options; the API key is read from the environment variable that the settings name."""
     return ChatOptions(
-        settings.model,
-        settings.url,
-        environment.get(settings.api_key_env, ""),
-        settings.family,
-        settings.images,
-        settings.concurrency,
-        settings.queue,
-        settings.max_tokens,
+        model=settings.model,
+        url=settings.url,
+        api_key=environment.get(settings.api_key_env, ""),
+        family=settings.family,
+        images=settings.images,
+        concurrency=settings.concurrency,
+        queue=settings.queue,
+        max_tokens=settings.max_tokens,
+        timeout_s=settings.timeout_s,
     )
 
 

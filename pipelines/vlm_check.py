@@ -42,6 +42,7 @@ def check_server(settings: VlmSettings, timeout_s: float) -> Iterator[CheckRow]:
         ConfigError: its address is wrong.
         MissingExtra: the `vlm` extra is not installed.
     """
+    settings = settings.model_copy(update={"timeout_s": timeout_s})
     with VllmChat(chat_options(settings)) as named:
         began = time.monotonic()
         served = named.models(Deadline.after(timeout_s))

@@ -37,7 +37,8 @@ class ChatOptions:
 
     url: the API's root, which ends in /v1. family: "auto" tells it by the model's name. images: most images of one
     prompt; 0 for what the family takes. concurrency: calls at once; `queue` more wait. max_tokens: the most that any
-    call may generate. fair_s: a call that had less time says nothing about the server's health when it runs out.
+    call may generate. timeout_s: the most that one call may take of its deadline. fair_s: a call that had less time
+    says nothing about the server's health when it runs out.
     """
 
     model: str
@@ -48,6 +49,7 @@ class ChatOptions:
     concurrency: int = 4
     queue: int = 16
     max_tokens: int = 4096
+    timeout_s: float = 300.0
     connect_s: float = 2.0
     fair_s: float = 1.0
     retry: RetryOptions = field(default_factory=RetryOptions)
@@ -105,6 +107,8 @@ class VllmChat:
         if deadline.passed:
             raise ChatError("the deadline had passed before the model was asked", kind="timeout")
         self.breaker.check()
+        if deadline.left() > self.options.timeout_s:
+            deadline = Deadline.after(self.options.timeout_s, deadline.clock)
         with self._slots.hold(deadline):
             limited = replace(wanted, max_tokens=min(wanted.max_tokens, self.options.max_tokens))
             body = request_body(self.options.model, self.family, prompt, limited, deadline)
@@ -228,7 +232,6 @@ class _Server:
 
     def _received(self, call: Callable[[], httpx.Response], deadline: Deadline) -> tuple[str, bytes]:
         """Raises ChatError, PromptTooLong or QueryError."""
-        import httpx
         import openai
 
         from rag.generators.vllm_connection import limited
@@ -241,13 +244,19 @@ class _Server:
             headers, text = error.response.headers, error.response.text
             raise refusal(error.status_code, headers, text, self._options.model) from error
         except openai.APIConnectionError as error:
-            cause = error.__cause__ or error
-            if deadline.passed:
-                raise ChatError(
-                    "the model server did not answer before the deadline", kind="timeout", retryable=True
-                ) from error
-            if isinstance(cause, httpx.ConnectError | httpx.ConnectTimeout):
-                text = f"no model server answers at {self._options.url} ({cause}); start one with `vesalius vlm serve`"
-                raise ChatError(text, kind="down", retryable=True) from error
-            text = f"the connection to the model server broke: {cause or type(cause).__name__}"
-            raise ChatError(text, kind="broken", retryable=True) from error
+            raise self._unreached(error.__cause__ or error, deadline) from error
+
+    def _unreached(self, cause: BaseException, deadline: Deadline) -> ChatError:
+        import httpx
+
+        if deadline.passed:
+            text = "the model server did not answer before the deadline"
+            return ChatError(text, kind="timeout", retryable=True)
+        if "CERTIFICATE_VERIFY_FAILED" in str(cause):
+            text = f"the certificate of {self._options.url} is not trusted; name its authority in SSL_CERT_FILE"
+            return ChatError(text, kind="refused")
+        if isinstance(cause, httpx.ConnectError | httpx.ConnectTimeout):
+            text = f"no model server answers at {self._options.url} ({cause}); start one with `vesalius vlm serve`"
+            return ChatError(text, kind="down", retryable=True)
+        text = f"the connection to the model server broke: {str(cause) or type(cause).__name__}"
+        return ChatError(text, kind="broken", retryable=True)

@@ -108,7 +108,8 @@ class _Transport(httpx.BaseTransport):
 
     def __init__(self, connections: int) -> None:
         self._pool = httpcore.ConnectionPool(
-            ssl_context=httpx.create_ssl_context(trust_env=False),
+            # SSL_CERT_FILE is honoured: a hospital's server may have a certificate of its own authority.
+            ssl_context=httpx.create_ssl_context(),
             max_connections=connections,
             keepalive_expiry=15.0,
             network_backend=_Backend(),

@@ -19,7 +19,8 @@ _NO_IMAGES = re.compile(
     r"not a multimodal model|does not support (image|multimodal)|no multimodal|image input is not", re.I
 )
 _MANY_IMAGES = re.compile(r"at most (\d+) image", re.I)
-_MOST_WORDS = 300
+_ECHO = re.compile(r"['\"]?input(?:_value)?['\"]?\s*[:=]")
+_MOST_LETTERS = 300
 
 
 _WRONG_PLACE = "the server has no chat completions here; does vlm.url end in /v1?"
@@ -98,4 +99,5 @@ def _message(body: str) -> str:
         text = error.get("message", "") if isinstance(error, dict) else error
     except (ValueError, AttributeError, RecursionError):
         text = body
-    return " ".join(str(text).split())[:_MOST_WORDS] or "no reason given"
+    # Validation errors repeat what was sent; a prompt has no place in messages and logs.
+    return " ".join(_ECHO.split(str(text))[0].split())[:_MOST_LETTERS] or "no reason given"

@@ -11,6 +11,8 @@ import io
 import math
 import re
 import stat
+import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -83,8 +85,20 @@ class _reporting:  # noqa: N801 - reads as a statement: with _reporting(path)
             raise QueryError(f"image {self._name} is none of {', '.join(FORMATS)}") from error
         if isinstance(error, Image.DecompressionBombError | Image.DecompressionBombWarning):
             raise QueryError(f"image {self._name} has over {MOST_PIXELS // 10**6} million pixels") from error
-        # Any of these come from Pillow's decoders on damaged data.
-        damaged = (OSError, ValueError, SyntaxError, EOFError, ArithmeticError, LookupError, TypeError, MemoryError)
+        # Any of these come from Pillow's decoders on damaged data; warnings where the caller made errors of them.
+        damaged = (
+            OSError,
+            ValueError,
+            SyntaxError,
+            EOFError,
+            ArithmeticError,
+            LookupError,
+            TypeError,
+            MemoryError,
+            Warning,
+            struct.error,
+            zlib.error,
+        )
         if isinstance(error, damaged):
             raise QueryError(f"image {self._name} is damaged: {error}") from error
 
@@ -132,6 +146,7 @@ def _eight_bit(image: Image.Image) -> Image.Image:
 
 def _encoded(image: Image.Image) -> str:
     """PNG for drawings and text, where few colours make it the smaller one; else JPEG with full colour resolution."""
+    image.info.clear()  # a comment of the file would be written again: it may hold a name
     stream = io.BytesIO()
     if image.mode == "RGB" and image.getcolors(_FEW_COLOURS) is not None:
         image.save(stream, format="PNG", compress_level=6)

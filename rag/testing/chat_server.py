@@ -39,6 +39,7 @@ class Turn:
     headers: Mapping[str, str] = field(default_factory=dict)
     wait_s: float = 0.0
     finish: str = "stop"
+    prompt_tokens: int = 10
     logprobs: tuple[tuple[str, Mapping[str, float]], ...] = ()
 
     def body(self, model: str) -> dict[str, Any]:
@@ -53,7 +54,7 @@ class Turn:
         if self.logprobs:
             choice["logprobs"] = {"content": [_token(*position) for position in self.logprobs]}
         words = len(self.text.split())
-        counted = {"prompt_tokens": 10, "completion_tokens": words, "total_tokens": 10 + words}
+        counted = {"prompt_tokens": self.prompt_tokens, "completion_tokens": words}
         choices = [] if self.fault == "no-choices" else [choice]
         return {"id": "scripted", "object": "chat.completion", "model": model, "choices": choices, "usage": counted}
 
