@@ -170,10 +170,10 @@ def paired_ratio(
     return bootstrap(np.column_stack([first, second]), options, clusters).ratio(0, 1)
 
 
-def wins_ties_losses(first: Floats, second: Floats) -> tuple[int, int, int]:
-    """On how many queries the first system is better, equal, worse."""
+def wins_ties_losses(first: Floats, second: Floats, tie: float = _TIE) -> tuple[int, int, int]:
+    """On how many queries the first system is better, equal, worse; a gap of at most `tie` is a tie."""
     gap = first - second
-    wins, losses = int(np.sum(gap > _TIE)), int(np.sum(gap < -_TIE))
+    wins, losses = int(np.sum(gap > tie)), int(np.sum(gap < -tie))
     return wins, len(gap) - wins - losses, losses
 
 
