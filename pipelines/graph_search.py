@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from knowledge.asked_relations import asked_relations
 from knowledge.walking import Walked, WalkOptions, walk
 from pipelines.graph_library import LibraryGraph, case_key, fact_passages
 from rag.protocols import Store
@@ -33,7 +34,7 @@ class FactWalkOptions:
 
     walk: WalkOptions = field(default_factory=WalkOptions)
     channel: str = "dense"
-    nearest: float = 0.55
+    nearest: float = 0.5
     cases: int = 5
     case_weight: float = 0.3
     repeat: float = 0.9
@@ -75,7 +76,7 @@ class FactWalker:
         named = {link.concept: link.score for link in self._graph.link(query.text)}
         shown = self._shown(cases) if query.images else {}
         seeds = {**shown, **named}
-        near = walk(self._graph.graph, seeds, self._options.walk)
+        near = walk(self._graph.graph, seeds, self._options.walk, asked_relations(query.text))
         if not near:
             reason = "the graph holds no concept that is named" + (" or shown by like cases" if query.images else "")
             return FactWalk((), tuple(named), tuple(shown), reason)

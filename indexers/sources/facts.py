@@ -49,7 +49,7 @@ def _content(path: Path) -> str:
 def _unit(document: Document, key: str, rows: list[Row]) -> Unit:
     passages: dict[str, Passage] = {}
     for row in rows:
-        if not row.problem:
+        if not row.problem and row.head.casefold() != row.tail.casefold():  # "x is also called x" says nothing
             passage = fact_passage(document.name, row)
             # The same triple from a second source is the same fact; its first source is kept.
             passages.setdefault(passage.id, passage)

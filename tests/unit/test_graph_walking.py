@@ -1,12 +1,19 @@
 """From a question to facts by the graph: the walk, the gate, what like cases show, and what is kept in a library."""
 
+import tomllib
+from importlib.resources import files
+
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from indexers.encoders.hashing import HashEncoder
 from indexers.sources.verbalise import verbalise
 from indexers.stores.memory import MemoryStore
+from knowledge.asked_relations import asked_relations
 from knowledge.graph.array_graph import ArrayGraph
+from knowledge.relations import relations as shipped_relations
 from knowledge.walking import WalkOptions, walk
 from pipelines.graph_library import case_key, fact_statements, open_graph, refresh_graph, stored, triple_of
 from pipelines.graph_search import FactWalker, FactWalkOptions
@@ -166,3 +173,92 @@ def test_nearness_is_a_share_of_the_nearest():
     assert found[0].nearness == 1.0
     assert np.all(np.diff([one.nearness for one in found]) <= 0)
     assert walk(graph, {"nothing": 1.0}) == ()
+
+
+def graph_of(*rows):
+    return ArrayGraph.build(fact_statements(fact(*row) for row in rows))
+
+
+def crowd(*, signs=30):
+    """A disease of the retina with night blindness, among many of either alone."""
+    eyes = [(f"eye disease {n}", "located_in", "retina") for n in range(signs)]
+    blind = [(f"blindness syndrome {n}", "has_symptom", "night blindness") for n in range(signs)]
+    both = [("zonular dystrophy", "located_in", "retina"), ("zonular dystrophy", "has_symptom", "night blindness")]
+    return [*eyes, *blind, *both]
+
+
+def test_what_joins_two_named_concepts_comes_before_what_is_near_to_one():
+    found = walk(graph_of(*crowd()), {"retina": 1.0, "night blindness": 1.0})
+    assert {one.triple.head for one in found[:2]} == {"zonular dystrophy"}
+
+
+def test_a_link_between_two_named_concepts_comes_first():
+    graph = graph_of(*crowd(), ("night blindness", "anatomical_site", "retina"))
+    found = walk(graph, {"retina": 1.0, "night blindness": 1.0})
+    assert found[0].triple.head == "night blindness"
+
+
+def test_a_chain_goes_on_by_the_other_relation_that_is_asked_for():
+    rows = [("lovastatin", "symptomatic_treatment_of", "angina"), ("angina", "has_symptom", "chest tightness")]
+    others = [(f"drug {n}", "symptomatic_treatment_of", "angina") for n in range(30)]
+    parents = [("angina", "is_a", f"heart group {n}") for n in range(10)]
+    graph = graph_of(*rows, *others, *parents)
+    found = walk(graph, {"lovastatin": 1.0}, asked=("has_finding", "treated_by"))
+    assert {one.triple.tail for one in found[:2]} == {"angina", "chest tightness"}
+
+
+def test_a_relation_that_is_asked_for_comes_first():
+    rows = [("asthma", "has_symptom", f"sign {n}") for n in range(9)] + [("asthma", "located_in", "zone of lung")]
+    found = walk(graph_of(*rows), {"asthma": 1.0}, asked=("located_at",))
+    assert found[0].triple.tail == "zone of lung"
+
+
+def test_more_of_a_relation_that_is_asked_for_is_read_at_a_hub():
+    graph = graph_of(*[("hub", "has_symptom", f"sign {n:03}") for n in range(60)])
+    options = WalkOptions(concepts=1, cap=5, asked_cap=50)
+    assert len(walk(graph, {"hub": 1.0}, options)) == 5
+    assert len(walk(graph, {"hub": 1.0}, options, ("has_finding",))) == 50
+
+
+def test_unknown_seeds_are_passed_over():
+    graph = graph_of(*crowd())
+    alone = walk(graph, {"retina": 1.0})
+    assert walk(graph, {"nothing": 1.0}) == ()
+    assert {one.triple for one in walk(graph, {"retina": 1.0, "nothing": 1.0})} == {one.triple for one in alone}
+
+
+@given(st.data())
+def test_nearness_is_a_share_whatever_the_graph(data):
+    names = st.sampled_from("abcdef")
+    surfaces = st.sampled_from(["has_symptom", "located_in", "is_a", "definition", "made up"])
+    rows = data.draw(st.lists(st.tuples(names, surfaces, names), min_size=1, max_size=20))
+    seeds = data.draw(st.dictionaries(names, st.floats(0.1, 1.0), min_size=1, max_size=4))
+    asked = data.draw(st.sets(st.sampled_from(["has_finding", "located_at", "is_a"])))
+    found = walk(graph_of(*rows), seeds, asked=asked)
+    assert all(0 < one.nearness <= 1 for one in found)
+    assert [one.nearness for one in found] == sorted((one.nearness for one in found), reverse=True)
+    assert len({one.triple for one in found}) == len(found)
+
+
+@pytest.mark.parametrize(
+    ("question", "relations"),
+    [
+        ("How is asthma treated?", ("treated_by",)),
+        ("Where is a melanoma located?", ("located_at",)),
+        ("What kind of symptoms does influenza have?", ("has_finding",)),
+        ("What kind of tumour is a glioma?", ("is_a",)),
+        ("How to prevent the disease on the heart?", ("prevented_by",)),
+        ("Which organ belongs to the circulatory system?", ("part_of", "located_at")),
+        ("Which symptom has the disease that ribavirin treats?", ("has_finding", "treated_by")),
+        ("diabetic retinopathy", ()),
+        ("", ()),
+    ],
+)
+def test_words_tell_which_relation_is_asked_for(question, relations):
+    assert asked_relations(question) == relations
+
+
+def test_every_relation_that_can_be_asked_for_is_in_the_list():
+    data = tomllib.loads(files("knowledge").joinpath("asked_relations.toml").read_text(encoding="utf-8"))
+    names = {relation for section in data.values() for relation in section}
+    assert names <= {relation.name for relation in shipped_relations().relations}
