@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from indexers.manifest import write_atomic
 from rag.errors import IndexMismatch, StoreError, VesaliusError
+from rag.grounding.abstention import Abstention
 from rag.selectors import Calibration, Fitted, SelectionOptions, make_selector
 
 if TYPE_CHECKING:
     from indexers.manifest import Manifest
 
 __all__ = [
-    "FILE", "CalibrationMismatch", "SelectionOptions", "encoders_of", "load_calibration", "make_selector",
-    "save_calibration",
+    "FILE", "CalibrationMismatch", "SelectionOptions", "encoders_of", "load_abstention", "load_calibration",
+    "make_selector", "save_abstention", "save_calibration",
 ]  # fmt: skip
 
 FILE = "calibration.json"
@@ -40,30 +42,74 @@ def encoders_of(manifest: Manifest) -> dict[str, str]:
 
 
 def save_calibration(folder: Path, calibration: Calibration) -> Path:
-    """Write `calibration.json` whole or not at all, in place of an older one."""
-    path = folder / FILE
-    write_atomic(path, (json.dumps(asdict(calibration), indent=2, ensure_ascii=False) + "\n").encode())
-    return path
+    """Write `calibration.json` whole or not at all. What was fitted for abstention on the same index stays in it."""
+    known = _read(folder, calibration.fingerprint)
+    return _write(folder, asdict(calibration) | {name: known[name] for name in ("abstention",) if name in known})
 
 
 def load_calibration(folder: Path, fingerprint: str) -> Calibration | None:
-    """The calibration of a library folder, None when it was never calibrated.
+    """The calibration of a library folder, None when its selection was never calibrated.
 
     Raises:
         CalibrationMismatch: it was fitted on an index with another fingerprint.
         StoreError: the file cannot be read.
     """
-    path = folder / FILE
-    if not path.is_file():
+    data = _read_for(folder, fingerprint)
+    data.pop("abstention", None)
+    if "entries" not in data:
         return None
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
         entries = tuple(Fitted(**entry) for entry in data.pop("entries"))
-        found = Calibration(**data, entries=entries)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise StoreError(
-            f"the calibration {path} cannot be read ({error}); run `vesalius calibrate` again, or remove the file"
-        ) from error
-    if found.fingerprint != fingerprint:
-        raise CalibrationMismatch(folder, stored=found.fingerprint, wanted=fingerprint)
-    return found
+        return Calibration(**data, entries=entries)
+    except (TypeError, AttributeError) as error:
+        raise _unreadable(folder / FILE, error) from error
+
+
+def save_abstention(folder: Path, fingerprint: str, fitted: Mapping[str, Abstention]) -> Path:
+    """Write thresholds of confidence by kind of question ("open", "choice"), beside the parameters of selection."""
+    known = _read(folder, fingerprint) or {"fingerprint": fingerprint}
+    rows = {**known.get("abstention", {}), **{name: asdict(one) for name, one in fitted.items()}}
+    return _write(folder, {**known, "abstention": rows})
+
+
+def load_abstention(folder: Path, fingerprint: str) -> dict[str, Abstention]:
+    """The thresholds fitted for a library, by kind of question; empty when none were fitted. Raises as above."""
+    rows = _read_for(folder, fingerprint).get("abstention", {})
+    try:
+        return {name: Abstention(**row) for name, row in rows.items()}
+    except (TypeError, AttributeError) as error:
+        raise _unreadable(folder / FILE, error) from error
+
+
+def _write(folder: Path, data: Mapping[str, Any]) -> Path:
+    path = folder / FILE
+    write_atomic(path, (json.dumps(data, indent=2, ensure_ascii=False) + "\n").encode())
+    return path
+
+
+def _read(folder: Path, fingerprint: str) -> dict[str, Any]:
+    """What the file holds for this index; nothing when it is of another, or cannot be read and is to be replaced."""
+    try:
+        return _read_for(folder, fingerprint)
+    except (CalibrationMismatch, StoreError):
+        return {}
+
+
+def _read_for(folder: Path, fingerprint: str) -> dict[str, Any]:
+    path = folder / FILE
+    if not path.is_file():
+        return {}
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+        stored = data["fingerprint"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise _unreadable(path, error) from error
+    if stored != fingerprint:
+        raise CalibrationMismatch(folder, stored=stored, wanted=fingerprint)
+    return dict(data)
+
+
+def _unreadable(path: Path, error: Exception) -> StoreError:
+    return StoreError(
+        f"the calibration {path} cannot be read ({error}); run `vesalius calibrate` again, or remove the file"
+    )

@@ -1,4 +1,4 @@
-"""`vesalius calibrate`: fit how many hits are kept, on queries whose answers are known."""
+"""`vesalius calibrate`: fit how many hits are kept, and when an answer abstains, on queries whose answers are known."""
 
 from __future__ import annotations
 
@@ -26,13 +26,21 @@ def add(subcommands: Subcommands) -> None:
     made.add_argument(
         "--other-records", action="store_true", help="withhold each row's own record; gold_relaxed is right"
     )
+    made.add_argument(
+        "--abstain",
+        choices=("conformal", "precision", "balanced"),
+        help="fit when an answer abstains instead, by answering the queries (docs/abstain.md)",
+    )
+    made.add_argument(
+        "--unanswerable", type=Path, action="append", metavar="F", help="questions without an answer, for --abstain"
+    )
     made.add_argument("--compare", action="store_true", help="measure all selectors on held-out queries; write nothing")
     made.add_argument("--least", type=int, default=1, help="hits kept at least, for --compare (default: 1)")
     made.add_argument("--most", type=int, default=20, help="hits kept at most, for --compare (default: 20)")
 
 
 def run_calibrate(args: argparse.Namespace) -> int:
-    """Search once for every query, then fit and store, or compare."""
+    """Search once for every query, then fit and store, or compare; or answer every one, and fit abstention."""
     from eval.datasets import load_queries
     from eval.selectors import judge_lists, other_records
     from pipelines.search import JudgedSearch
@@ -42,6 +50,13 @@ def run_calibrate(args: argparse.Namespace) -> int:
     if args.depth < 1:
         raise UsageError(f"--depth is {args.depth}; it must be at least 1")
     FitOptions((), args.target, args.delta)  # a wrong share is refused before the searches
+    if args.unanswerable and not args.abstain:
+        raise UsageError("--unanswerable is for --abstain conformal, precision or balanced")
+    if args.abstain:
+        from rag.cli.calibrate_abstention import fit_abstention
+
+        with open_library(args) as library:
+            return fit_abstention(args, library)
     items = list(load_queries(args.queries).items)
     with open_library(args) as library:
         searcher = JudgedSearch(library.engine())

@@ -1,4 +1,4 @@
-"""Does a claim agree with its quote in numbers, side and polarity? Rules, no model.
+"""Does a claim agree with its quote in numbers, side, degree, polarity and certainty? Rules, no model.
 
 Each check answers True unless it finds a disagreement that a reader would call an error: a number or unit that the
 quote does not have, left for right, present for absent. They are gates, not evidence of support.
@@ -6,94 +6,103 @@ quote does not have, left for right, present for absent. They are gates, not evi
 
 from __future__ import annotations
 
-import re
+from collections.abc import Callable, Mapping
 
-from rag.sentences import NUMBER_WORDS, content_stems, words
+from rag.grounding import quantities as numbers
+from rag.grounding.alignment import denials_agree, places_agree
+from rag.grounding.modifiers import NUMBER, codes, scales, values_of
+from rag.grounding.scope import certainty_agrees, polarity_of, scopes_agree
+from rag.sentences import content_stems
 
-_NUMBER = re.compile(r"(?<![\w.])([0-9]+(?:,[0-9]{3})*(?:\.[0-9]+)?)(?:\s?(%|[^\W\d_][^\W_]*(?:/[^\W\d_]+)?))?")
-_UNITS = {
-    "%": "%", "percent": "%", "mm": "mm", "millimeter": "mm", "millimetre": "mm", "cm": "cm", "centimeter": "cm",
-    "centimetre": "cm", "m": "m", "meter": "m", "metre": "m", "µm": "µm", "μm": "µm", "micrometer": "µm",
-    "micrometre": "µm", "nm": "nm", "nanometer": "nm", "g": "g", "gram": "g", "kg": "kg", "kilogram": "kg",
-    "mg": "mg", "milligram": "mg", "mcg": "µg", "µg": "µg", "μg": "µg", "microgram": "µg", "ml": "ml",
-    "milliliter": "ml", "millilitre": "ml", "l": "l", "liter": "l", "litre": "l", "dl": "dl", "deciliter": "dl",
-    "mmhg": "mmhg", "bpm": "bpm", "second": "s", "sec": "s", "minute": "min", "min": "min", "hour": "h", "h": "h",
-    "day": "d", "week": "wk", "month": "mo", "year": "y", "hz": "hz", "kpa": "kpa", "unit": "unit", "iu": "iu",
-}  # fmt: skip
+__all__ = [
+    "GATES", "Gate", "certainty_agrees", "disagreements", "numbers_agree", "polarity_agrees", "polarity_of",
+    "qualifiers_agree", "sides_agree",
+]  # fmt: skip
 
-_SIDES = {
-    "left": {"left"}, "right": {"right"}, "bilateral": {"left", "right"}, "bilaterally": {"left", "right"},
-    "left-sided": {"left"}, "right-sided": {"right"},
-}  # fmt: skip
+Gate = Callable[[str, str], bool]
+"""Whether a claim (first) agrees with a quote (second) in one respect."""
 
-_NEGATORS = frozenset(
-    ["no", "not", "without", "never", "neither", "nor", "cannot", "absent", "absence", "denies", "denied", "lack",
-     "lacks", "lacking", "negative", "excluded", "unlikely"]
+_SIDE = "side"
+_NEGATING = ("un", "in", "im", "ir", "non", "ab", "dis", "de", "a")
+_OPPOSITE_PREFIXES = (
+    ("hyper", "hypo"), ("tachy", "brady"), ("intra", "extra"), ("intra", "inter"), ("poly", "oligo"), ("endo", "exo"),
+    ("endo", "epi"), ("macro", "micro"), ("pre", "post"), ("supra", "infra"), ("iso", "aniso"), ("ante", "post"),
 )  # fmt: skip
-_SCOPE_ENDS = frozenset(["but", "however", "although", "though", "except", "whereas", "yet", "because"])
-_SCOPE_WORDS = 6
-"""NegEx lets a negation reach about five words further (Chapman et al., 2001, https://doi.org/10.1006/jbin.2001.1029)."""
-
-
-def quantities(text: str) -> set[tuple[str, str]]:
-    """The numbers of a text with their units: value without thousands separators or trailing zeros, unit or empty."""
-    found = {(NUMBER_WORDS[word], "") for word in words(text) if word in NUMBER_WORDS}
-    for match in _NUMBER.finditer(text):
-        value = match.group(1).replace(",", "")
-        if "." in value:
-            value = value.rstrip("0").rstrip(".")
-        found.add((value.lstrip("0") or "0" if "." not in value else value, _unit(match.group(2) or "")))
-    return found
-
-
-def _unit(word: str) -> str:
-    lowered = word.lower()
-    # A denominator stays part of the unit: mg/dL is not mg.
-    head, slash, tail = lowered.partition("/")
-    known = _UNITS.get(head) or _UNITS.get(head.removesuffix("s"))
-    return f"{known}{slash}{tail}" if known else ""
+_SHORTEST = 4
+"""Letters that must be left behind a prefix: "ion" is no opposite of "union"."""
 
 
 def numbers_agree(claim: str, quote: str) -> bool:
-    """Every number of the claim stands in the quote, with the same unit where both give one."""
-    held = quantities(quote)
-    return all(
-        any(value == other and (not unit or not other_unit or unit == other_unit) for other, other_unit in held)
-        for value, unit in quantities(claim)
+    """Every number of the claim stands in the quote, in a comparable unit and, where the texts run alike, in its place.
+
+    So do names made of letters and digits (T4, B12).
+    """
+    return (
+        numbers.numbers_agree(claim, quote)
+        and codes(claim) <= codes(quote)
+        and places_agree(claim, quote, frozenset((NUMBER,)))
     )
 
 
-def sides(text: str) -> set[str]:
-    """Which of left and right a text names."""
-    return set().union(*(_SIDES.get(word, set()) for word in words(text)))
-
-
 def sides_agree(claim: str, quote: str) -> bool:
-    """The claim names no side that the quote does not name."""
-    return sides(claim) <= sides(quote)
-
-
-def polarity_of(text: str) -> dict[str, set[bool]]:
-    """For each content stem of a text, whether it occurs affirmed (True), negated (False), or both.
-
-    A negation reaches forward up to six words, and not past a comma-free clause break such as "but" or a full stop.
-    """
-    found: dict[str, set[bool]] = {}
-    for clause in re.split(r"[.;:!?]\s+|[;:]", text):
-        left = 0
-        for word in words(clause):
-            if word in _NEGATORS or word.endswith("n't"):
-                left = _SCOPE_WORDS
-                continue
-            if word in _SCOPE_ENDS:
-                left = 0
-            for stem in content_stems(word):
-                found.setdefault(stem, set()).add(left == 0)
-            left = max(0, left - 1)
-    return found
+    """The claim names no side that the quote does not name, and none in place of the other."""
+    nothing: frozenset[str] = frozenset()
+    ours, theirs = values_of(claim).get(_SIDE, nothing), values_of(quote).get(_SIDE, nothing)
+    return ours <= theirs and places_agree(claim, quote, frozenset((_SIDE,)))
 
 
 def polarity_agrees(claim: str, quote: str) -> bool:
-    """No shared content word is only affirmed in one text and only negated in the other."""
-    ours, theirs = polarity_of(claim), polarity_of(quote)
-    return all(ours[stem] & theirs[stem] for stem in ours.keys() & theirs.keys())
+    """The claim denies nothing that the quote affirms, and the other way round.
+
+    Read twice: which words each denial governs, and where denials stand in what the texts share.
+    """
+    return scopes_agree(claim, quote) and denials_agree(claim, quote)
+
+
+def qualifiers_agree(claim: str, quote: str) -> bool:
+    """The claim adds no degree or course, exchanges no value of a scale for another, and no word for its opposite.
+
+    Scales are severity, course, size, change, time, place and the like (`words.toml`).
+    """
+    ours, theirs = values_of(claim), values_of(quote)
+    for group, values in ours.items():
+        held = theirs.get(group, frozenset())
+        if group == _SIDE or values <= held:
+            continue
+        if group in scales().strict or (held and not held <= values):
+            return False
+    groups = frozenset(ours) - {_SIDE}
+    return places_agree(claim, quote, groups) and not _opposed(claim, quote)
+
+
+def _opposed(claim: str, quote: str) -> bool:
+    """Whether a word of the claim that the quote lacks stands there with the opposite prefix, or without its prefix."""
+    ours, theirs = set(content_stems(claim)), set(content_stems(quote))
+    return any(_opposites(word) & (theirs - ours) for word in ours - theirs)
+
+
+def _opposites(word: str) -> set[str]:
+    found = {prefix + word for prefix in _NEGATING} if len(word) >= _SHORTEST else set()
+    for prefix in _NEGATING:
+        if word.startswith(prefix) and len(word) - len(prefix) >= _SHORTEST:
+            found.add(word[len(prefix) :])
+    for first, second in _OPPOSITE_PREFIXES:
+        for one, other in ((first, second), (second, first)):
+            if word.startswith(one):
+                found.add(other + word[len(one) :])
+    return found
+
+
+GATES: Mapping[str, Gate] = {
+    "numbers": numbers_agree,
+    "laterality": sides_agree,
+    "qualifiers": qualifiers_agree,
+    "polarity": polarity_agrees,
+    "certainty": certainty_agrees,
+}
+"""The checks of a claim against its quote, by the name under which an answer shows their outcome."""
+
+
+def disagreements(claim: str, quote: str, gates: Mapping[str, Gate] = GATES) -> list[str]:
+    """The names of the checks that a claim fails."""
+    return [name for name, agrees in gates.items() if not agrees(claim, quote)]

@@ -1,19 +1,22 @@
 """From a draft to an answer: every claim is checked against the passage it cites, what fails is dropped or marked.
 
 The order of the checks follows SourceCheckup's finding that a citation which exists is not yet one that supports
-(Wu et al., Nature Communications 2025): shown, verbatim, cited, supported, and equal in numbers, side and polarity.
+(Wu et al., Nature Communications 2025): shown, verbatim, cited, supported, and equal in numbers, side, degree, polarity
+and certainty.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from string import ascii_uppercase
 from typing import Any, Literal
 
+from rag.chat import ChatError
 from rag.errors import ConfigError, QueryError
-from rag.grounding.checks import numbers_agree, polarity_agrees, sides_agree
+from rag.grounding.checks import GATES, Gate
 from rag.grounding.quotes import covering, line_boxes, locate
+from rag.grounding.revision import FailedClaim, Revise
 from rag.protocols import Judge
 from rag.types import Answer, Citation, Claim, Draft, DraftClaim, Evidence, Passage, Query
 
@@ -28,14 +31,16 @@ class GroundingPolicy:
     """What an answer must reach. All shares are in [0, 1].
 
     Below `min_confidence` (`min_choice_confidence` for multiple choice, where a weak preference is still useful) the
-    answer abstains. A claim below `min_support`, or with a differing number, side or polarity, is dropped or marked
-    "(unverified)". Claims whose quote does not stand in a passage of the evidence are always dropped.
+    answer abstains. A claim below `min_support`, or one that a gate refuses, is dropped, or marked "(unverified)", or
+    (regenerate) written anew once with its failed checks named, and dropped when it fails again. Claims whose quote
+    does not stand in a passage of the evidence are always dropped.
     """
 
     min_confidence: float = 0.5
     min_choice_confidence: float = 0.02
     min_support: float = 0.6
-    unverified: Literal["drop", "mark"] = "drop"
+    unverified: Literal["drop", "mark", "regenerate"] = "drop"
+    gates: Mapping[str, Gate] = field(default_factory=lambda: GATES)
 
     def __post_init__(self) -> None:
         for name in ("min_confidence", "min_choice_confidence", "min_support"):
@@ -61,10 +66,28 @@ class _Numbering:
         return self.numbers[key]
 
 
-def ground(query: Query, draft: Draft, evidence: Evidence, judge: Judge, policy: GroundingPolicy) -> Answer:
+@dataclass(frozen=True, slots=True)
+class _Checked:
+    """A drafted claim with the place of its quote (None: it has none) and the outcome of every check."""
+
+    drafted: DraftClaim
+    place: tuple[Passage, tuple[int, int]] | None
+    support: float
+    checks: Mapping[str, bool]
+
+    @property
+    def failed(self) -> tuple[str, ...]:
+        return tuple(name for name, passed in self.checks.items() if not passed)
+
+
+def ground(
+    query: Query, draft: Draft, evidence: Evidence, judge: Judge, policy: GroundingPolicy, revise: Revise | None = None
+) -> Answer:
     """The answer that the draft's verified claims make, or an abstention with its reason.
 
-    Passages of the evidence must be whole, as `Store.get` returns them, for page boxes to be found.
+    Claims of equal text become one, with all citations that hold. `revise` writes failed claims anew, at most once,
+    when the policy says so; what it gives is checked like the rest. Passages of the evidence must be whole, as
+    `Store.get` returns them, for page boxes to be found.
 
     Raises:
         QueryError: the draft chose an option that the query does not have.
@@ -79,17 +102,15 @@ def ground(query: Query, draft: Draft, evidence: Evidence, judge: Judge, policy:
         )
         return _abstain(query, draft, evidence, "low_confidence", reason)
     shown = {hit.passage.id: hit.passage for hit in evidence.hits}
+    checked = [_check(claim, shown, judge, policy) for claim in draft.claims]
+    trace = _events(checked, policy)
+    if policy.unverified == "regenerate" and revise is not None and any(row.failed for row in checked):
+        checked, usage, events = _revised(query, draft, evidence, checked, (judge, policy, revise))
+        draft, trace = replace(draft, usage=usage), [*trace, *events]
     numbering = _Numbering()
-    claims: list[Claim] = []
-    trace: list[Mapping[str, Any]] = []
-    for i, drafted in enumerate(draft.claims):
-        claim, failed = _verify(drafted, shown, judge, policy, numbering)
-        if claim is not None:
-            claims.append(claim)
-        if failed:
-            trace.append({"step": "ground", "claim": i, "kept": claim is not None, "failed": failed})
+    claims = [claim for rows in _by_text(checked) if (claim := _claim(rows, policy, numbering)) is not None]
     if not claims:
-        names = sorted({name for row in trace for name in row["failed"]})
+        names = sorted({name for row in checked for name in row.failed})
         reason = f"no claim of the draft passed the checks; failed: {', '.join(names)}"
         return replace(_abstain(query, draft, evidence, "no_verified_claim", reason), trace=tuple(trace))
     text = "\n".join(_with_marks(claim) for claim in claims)
@@ -99,33 +120,78 @@ def ground(query: Query, draft: Draft, evidence: Evidence, judge: Judge, policy:
     )  # fmt: skip
 
 
-def _verify(
-    drafted: DraftClaim, shown: Mapping[str, Passage], judge: Judge, policy: GroundingPolicy, numbering: _Numbering
-) -> tuple[Claim | None, list[str]]:
-    """The claim as it may be shown, None if it may not, and the names of the checks it failed."""
+def _check(drafted: DraftClaim, shown: Mapping[str, Passage], judge: Judge, policy: GroundingPolicy) -> _Checked:
+    """The outcome of every check; those that cannot be made any more after one failed are left out."""
+    if not drafted.text.strip() or not drafted.passage_id:
+        return _Checked(drafted, None, 0.0, {"cited": False})
     passage = shown.get(drafted.passage_id)
     if passage is None:
-        return None, ["shown"]
+        return _Checked(drafted, None, 0.0, {"shown": False})
     span = locate(drafted.quote, passage.text)
     if span is None:
-        return None, ["verbatim"]
-    if not drafted.text.strip():
-        return None, ["cited"]
+        return _Checked(drafted, None, 0.0, {"shown": True, "verbatim": False})
     quote = passage.text[span[0] : span[1]]
     support = min(1.0, max(0.0, judge.support(drafted.text, quote)))
-    checks = {
-        "shown": True,
-        "verbatim": True,
-        "cited": True,
-        "supported": support >= policy.min_support,
-        "numbers": numbers_agree(drafted.text, quote),
-        "laterality": sides_agree(drafted.text, quote),
-        "polarity": polarity_agrees(drafted.text, quote),
-    }
-    failed = [name for name, passed in checks.items() if not passed]
-    if failed and policy.unverified == "drop":
-        return None, failed
-    return Claim(drafted.text.strip(), (numbering.number(passage, span),), support, checks), failed
+    checks = {"shown": True, "verbatim": True, "cited": True, "supported": support >= policy.min_support}
+    checks |= {name: agrees(drafted.text, quote) for name, agrees in policy.gates.items()}
+    return _Checked(drafted, (passage, span), support, checks)
+
+
+def _revised(
+    query: Query,
+    draft: Draft,
+    evidence: Evidence,
+    checked: Sequence[_Checked],
+    reading: tuple[Judge, GroundingPolicy, Revise],
+) -> tuple[list[_Checked], Mapping[str, int], list[Mapping[str, Any]]]:
+    """One more try at what failed: the claims that hold, then the new ones that do; what it cost; and its events."""
+    judge, policy, revise = reading
+    failed = tuple(FailedClaim(row.drafted, row.failed) for row in checked if row.failed)
+    try:
+        again = revise(query, evidence, draft, failed)
+    except ChatError as error:
+        return (
+            list(checked),
+            draft.usage,
+            [{"step": "regenerate", "failed": len(failed), "kept": 0, "error": error.kind}],
+        )
+    shown = {hit.passage.id: hit.passage for hit in evidence.hits}
+    new = [_check(claim, shown, judge, policy) for claim in again.claims]
+    good = [row for row in new if not row.failed]
+    usage = {name: draft.usage.get(name, 0) + again.usage.get(name, 0) for name in {**draft.usage, **again.usage}}
+    events = [{"step": "regenerate", "failed": len(failed), "kept": len(good)}, *_events(new, policy)]
+    kept = [row for row in checked if not row.failed]
+    return [*kept, *good] or list(checked), usage, events
+
+
+def _events(checked: Sequence[_Checked], policy: GroundingPolicy) -> list[Mapping[str, Any]]:
+    marks = policy.unverified == "mark"
+    return [
+        {"step": "ground", "claim": i, "kept": marks and row.place is not None, "failed": list(row.failed)}
+        for i, row in enumerate(checked)
+        if row.failed
+    ]
+
+
+def _by_text(checked: Sequence[_Checked]) -> list[list[_Checked]]:
+    """Claims of equal words together, in the order in which they were first made."""
+    found: dict[str, list[_Checked]] = {}
+    for row in checked:
+        found.setdefault(" ".join(row.drafted.text.split()), []).append(row)
+    return list(found.values())
+
+
+def _claim(rows: Sequence[_Checked], policy: GroundingPolicy, numbering: _Numbering) -> Claim | None:
+    """The claim as it may be shown, with a citation for every quote that holds; None if it may not be shown."""
+    good = [row for row in rows if row.place is not None and not row.failed]
+    if not good and policy.unverified == "mark":
+        placed = [row for row in rows if row.place is not None]
+        good = [max(placed, key=lambda row: (-len(row.failed), row.support))] if placed else []
+    if not good:
+        return None
+    numbers = [numbering.number(*row.place) for row in good if row.place is not None]
+    best = max(good, key=lambda row: row.support)
+    return Claim(best.drafted.text.strip(), tuple(dict.fromkeys(numbers)), best.support, best.checks)
 
 
 def _with_marks(claim: Claim) -> str:

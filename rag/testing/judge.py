@@ -49,3 +49,16 @@ class JudgeContract:
     )
     def test_a_medical_slip_is_not_supported(self, claim: str) -> None:
         assert self.make_judge().support(claim, _QUOTE) < 0.5
+
+    @pytest.mark.parametrize(
+        "claim",
+        [
+            "A severe chronic effusion has increased.",
+            "A mild acute effusion has increased.",
+            "A mild chronic effusion has decreased.",
+            "A mild chronic effusion has not increased.",
+        ],
+        ids=["degree", "course", "change", "denial"],
+    )
+    def test_an_exchanged_degree_course_or_change_is_not_supported(self, claim: str) -> None:
+        assert self.make_judge().support(claim, "A mild chronic effusion has increased.") < 0.5

@@ -6,9 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rag.errors import ConfigError, QueryError
-from rag.grounding.checks import numbers_agree, polarity_agrees, quantities, sides_agree
+from rag.grounding.checks import numbers_agree, polarity_agrees, sides_agree
 from rag.grounding.ground import DISCLAIMER, GroundingPolicy, ground
 from rag.grounding.judge import LexicalJudge
+from rag.grounding.quantities import quantities
 from rag.grounding.quotes import covering, line_boxes, locate
 from rag.grounding.render import answer_to_dict
 from rag.types import (
@@ -198,7 +199,9 @@ def test_numbers_agree_in_value_and_unit(claim: str, quote: str, agrees: bool) -
 
 
 def test_quantities_normalise() -> None:
-    assert quantities("007 and 1,250.50 mmHg") == {("7", ""), ("1250.5", "mmhg")}
+    bare, pressure = quantities("007, then 1,250.50 mmHg")
+    assert (bare.value, bare.dimension) == (7, "")
+    assert (pressure.value, pressure.dimension) == (1250.5, "pressure")
 
 
 @pytest.mark.parametrize(
