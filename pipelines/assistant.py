@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from pipelines.gathering import Gatherer, GatherOptions
+from pipelines.checking import reviser_of
+from pipelines.gathering import GatherOptions
 from pipelines.library import Library
 from pipelines.search import StageClock
+from pipelines.strategies import StrategyOptions, make_strategy
+from rag.chat import Deadline
 from rag.errors import QueryError
 from rag.grounding.ground import GroundingPolicy, ground
 from rag.leakage import Guard
@@ -25,6 +28,7 @@ class Steps:
     judge: Judge
     policy: GroundingPolicy
     gather: GatherOptions
+    strategy: StrategyOptions = field(default_factory=StrategyOptions)
 
 
 class Assistant:
@@ -38,7 +42,7 @@ class Assistant:
         """`guard` withholds a question's own image, study and patient: for questions that come from the corpus."""
         self._steps = steps or library.parts.steps()
         options = self._steps.gather if guard is None else replace(self._steps.gather, guard=guard)
-        self._gatherer = Gatherer(library, self._steps.selector, options)
+        self._strategy = make_strategy(library, self._steps.selector, options, self._steps.strategy)
 
     def ask(
         self,
@@ -55,11 +59,15 @@ class Assistant:
         query = question if isinstance(question, Query) else _query(question, images, options)
         clock = StageClock()
         with clock.stage("retrieve"):
-            gathered = self._gatherer.gather(query, kinds)
+            deadline = Deadline.after(self._steps.strategy.agent.budget.seconds)
+            gathered = self._strategy.gather(query, kinds, deadline)
         with clock.stage("generate"):
+            # In a fresh context: the generator sees the evidence, and nothing of how it was found.
             draft = self._steps.generator.generate(query, gathered.evidence)
+            draft = replace(draft, confidence=draft.confidence * (1 - gathered.doubt))
         with clock.stage("check"):
-            answer = ground(query, draft, gathered.evidence, self._steps.judge, self._steps.policy)
+            revise = reviser_of(self._steps.generator)
+            answer = ground(query, draft, gathered.evidence, self._steps.judge, self._steps.policy, revise)
         seconds = {**answer.seconds, **clock.seconds}
         return replace(answer, seconds=seconds, trace=(*gathered.events, *answer.trace))
 

@@ -126,15 +126,8 @@ class Parts:
     def engine(self, store: Store, *, rerank: bool, routed: bool = True) -> SearchEngine:
         """Search over a store; not `routed`, it is blind to domains whatever the settings say."""
         settings = self.settings
-        fusion = FusionOptions(
-            settings.fusion.depth,
-            settings.fusion.constant,
-            dict(settings.fusion.weights),
-            settings.fusion.candidates,
-            settings.fusion.union,
-        )
         ranking = Ranking(
-            fusion,
+            self.fusion(),
             self._router(),
             BoostOptions(settings.routing.strength, settings.routing.constant)
             if routed and settings.routing.enabled
@@ -142,9 +135,15 @@ class Parts:
             self._reranker(store) if rerank else None,
             RerankOptions(settings.rerank.head, settings.rerank.weight, settings.fusion.constant),
             encoder_assignment(settings),
-            self._walker(store),
+            self.walker(store),
         )
         return SearchEngine(store, self.channels(), ranking)
+
+    def fusion(self) -> FusionOptions:
+        """How the lists of a search become one."""
+        settings = self.settings.fusion
+        weights = {"fact.graph": self.settings.graph.weight, **settings.weights}
+        return FusionOptions(settings.depth, settings.constant, weights, settings.candidates, settings.union)
 
     def _router(self) -> DomainRouter:
         """The router, with the prototypes that the library fitted on its own cases, if it could."""
@@ -161,7 +160,7 @@ class Parts:
             # Without them the search is blind to domains in images, which is no reason not to search.
             return DomainRouter(rules, sure=sure, missing=str(error))
 
-    def _walker(self, store: Store) -> FactWalker | None:
+    def walker(self, store: Store) -> FactWalker | None:
         """The walker of the library's graph; None when it has none, or it is switched off."""
         settings, folder = self.settings.graph, self.encoders.folder
         if not settings.enabled or folder is None:
@@ -209,25 +208,27 @@ class Parts:
         return make_selector(select.kind, options, calibration)
 
     def steps(self) -> Steps:
-        """The steps of an answer: extractive, checked by rules."""
+        """The steps of an answer: quotes, or a model's words where the settings say so; checked by rules."""
+        from pipelines.answering import generator_for
         from pipelines.assistant import Steps
+        from pipelines.checking import judge_for, policy_for
         from pipelines.gathering import GatherOptions
         from pipelines.scoring import CrossEncoderScorer
+        from pipelines.strategies import query_vectors, strategy_options
         from rag.generators.extractive import ExtractiveGenerator, ExtractiveOptions
-        from rag.grounding.ground import GroundingPolicy
-        from rag.grounding.judge import LexicalJudge
 
         answer, kind = self.settings.answer, self.settings.select.kind
         calibration = self._calibration()
         depth = 0 if kind == "fixed" else MEASURED_DEPTH if calibration is None else calibration.depth
+        scorer = CrossEncoderScorer(self.reranker)
+        extractive = ExtractiveGenerator(scorer, ExtractiveOptions(max_claims=answer.max_claims))
         return Steps(
             selector=self._selector(calibration),
-            generator=ExtractiveGenerator(
-                CrossEncoderScorer(self.reranker), ExtractiveOptions(max_claims=answer.max_claims)
-            ),
-            judge=LexicalJudge(),
-            policy=GroundingPolicy(min_confidence=answer.abstain_below),
+            generator=generator_for(self.settings, extractive),
+            judge=judge_for(self.settings),
+            policy=policy_for(self.settings, self.encoders.folder, self.manifest().fingerprint),
             gather=GatherOptions(answer.k, answer.per_option, depth, selector=kind),
+            strategy=strategy_options(self.settings, scorer, query_vectors(self.channels)),
         )
 
 

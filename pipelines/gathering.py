@@ -15,7 +15,7 @@ from indexers.sources.perceptual import ImageKeys
 from pipelines.timeline import EvidenceBlock, evidence_blocks, global_record, record_hits, region_record
 from rag.leakage import Guard, Guarded, Likeness, QueryOrigin, guarded, search_guarded, single_image_cosines
 from rag.protocols import Selector
-from rag.types import Evidence, Hit, Kind, Query
+from rag.types import Dropped, Evidence, Hit, Kind, Query
 
 if TYPE_CHECKING:
     from pipelines.library import Library
@@ -53,10 +53,14 @@ class GatherOptions:
 
 @dataclass(frozen=True, slots=True)
 class Gathered:
-    """The evidence, its passages whole, and the events that led to it."""
+    """The evidence, its passages whole, and the events that led to it.
+
+    `doubt` in [0, 1] is the share of the answer's confidence that was lost on the way.
+    """
 
     evidence: Evidence
     events: tuple[Event, ...]
+    doubt: float = 0.0
 
 
 class Gatherer:
@@ -72,7 +76,7 @@ class Gatherer:
         Options come second and never push out what the question itself found: an option is a guess. A patient's records
         come first: they were looked up, not found by likeness.
         """
-        result, clean = self._search(query, kinds, self._options.candidates)
+        result, clean = self._search(query, query, kinds)
         blocks = self._records(query) if self._may_look_up(query) and "case" in kinds else ()
         chosen = self._selector.select(query, clean.kept)
         events = [*_routed(result), self._guarded(clean), *_looked_up(query, blocks), self._selected(chosen)]
@@ -82,34 +86,65 @@ class Gatherer:
         left_out = (*evidence.dropped, *result.dropped, *clean.dropped)
         return Gathered(self._whole(replace(evidence, dropped=left_out)), tuple(events))
 
-    def _search(self, query: Query, kinds: Sequence[Kind], k: int) -> tuple[SearchResult, Guarded]:
-        """The first search's result, and the k first hits that may be shown."""
+    def follow(self, query: Query, asked: Query, kinds: Sequence[Kind], withheld: Sequence[Hit] = ()) -> Gathered:
+        """What another query finds for a question: whatever must not help the question is withheld from it as well.
+
+        `withheld` are hits that were withheld before: they say whose image the question shows.
+        """
+        result, clean = self._search(query, asked, kinds, withheld=withheld)
+        chosen = self._selector.select(asked, clean.kept)
+        evidence = replace(chosen, dropped=(*chosen.dropped, *result.dropped, *clean.dropped))
+        return Gathered(self._whole(evidence), (*_routed(result), self._guarded(clean), self._selected(chosen)))
+
+    def records(self, query: Query) -> Gathered:
+        """Only the look-up of the patient's earlier records, as far as the question may see them."""
+        blocks = self._records(query) if self._may_look_up(query) else ()
+        return Gathered(self._whole(_with_records(Evidence(()), blocks)), tuple(_looked_up(query, blocks)))
+
+    def _search(
+        self, query: Query, asked: Query, kinds: Sequence[Kind], k: int | None = None, withheld: Sequence[Hit] = ()
+    ) -> tuple[SearchResult, Guarded]:
+        """The first search's result, and the k first hits that may be shown for the question."""
         results: list[SearchResult] = []
+        k = k or self._options.candidates
+
+        def guarded_hits(hits: Sequence[Hit]) -> Guarded:
+            return self._withhold(query, asked, hits, withheld)
 
         def clean(hits: Sequence[Hit]) -> Sequence[Hit]:
-            return self._withhold(query, hits).kept
+            return guarded_hits(hits).kept
 
         def search(depth: int) -> Sequence[Hit]:
-            results.append(self._library.search_timed(query, k=depth, kinds=kinds, withhold=clean))
+            results.append(self._library.search_timed(asked, k=depth, kinds=kinds, withhold=clean))
             return results[-1].hits
 
-        found = search_guarded(search, lambda hits: self._withhold(query, hits), k, DEEPER * k)
+        found = search_guarded(search, guarded_hits, k, DEEPER * k)
         return results[0], found
 
-    def _withhold(self, query: Query, hits: Sequence[Hit]) -> Guarded:
+    def _withhold(self, query: Query, asked: Query, hits: Sequence[Hit], withheld: Sequence[Hit]) -> Guarded:
+        """The hits that may be shown for a question, `withheld` ones speaking for whose it is but not counted."""
+        before = {hit.passage.id for hit in withheld}
+        judged = self._judged(query, asked, [*withheld, *(hit for hit in hits if hit.passage.id not in before)])
+        own = tuple(row for row in judged.dropped if row.hit.passage.id not in before)
+        again = [Dropped(hit, "withheld before") for hit in hits if hit.passage.id in before]
+        kept = tuple(hit for hit in judged.kept if hit.passage.id not in before)
+        return Guarded(kept, (*own, *again))
+
+    def _judged(self, query: Query, asked: Query, hits: Sequence[Hit]) -> Guarded:
         guard = self._options.guard
         if guard is None:
             # Records of the patient asked about come by look-up, which knows the day: likeness would show later ones.
             return guarded(QueryOrigin(query.patient), hits, _OWN_PATIENT) if query.patient else Guarded(tuple(hits))
-        origin = QueryOrigin(query.patient, images=self._keys.of_files(query.images))
-        cosines = single_image_cosines(hits, guard.channel) if len(query.images) == 1 else {}
+        images = tuple(dict.fromkeys((*query.images, *asked.images)))
+        origin = QueryOrigin(query.patient, images=self._keys.of_files(images))
+        cosines = single_image_cosines(hits, guard.channel) if len(asked.images or query.images) == 1 else {}
         return guarded(origin, hits, guard, Likeness(self._keys.of_passage, cosines))
 
     def _with_options(self, query: Query, kinds: Sequence[Kind], found: Evidence) -> Evidence:
         kept = {hit.passage.id: hit for hit in found.hits}
         for option in query.options:
             asked = replace(query, text=f"{query.text} {option}".strip(), options=())
-            hits = self._search(asked, kinds, self._options.k)[1].kept
+            hits = self._search(query, asked, kinds, self._options.k)[1].kept
             new = [hit for hit in hits if hit.passage.id not in kept][: self._options.per_option]
             kept |= {hit.passage.id: hit for hit in new}
         dropped = tuple(item for item in found.dropped if item.hit.passage.id not in kept)

@@ -106,6 +106,15 @@ class SearchEngine:
     def __init__(self, store: Store, channels: Sequence[Channel], ranking: Ranking) -> None:
         self._store, self._channels, self._ranking = store, tuple(channels), ranking
 
+    @property
+    def reranker(self) -> Reranker | None:
+        """What reads the head of the merged list again, if anything does."""
+        return self._ranking.reranker
+
+    def over(self, store: Store, channels: Sequence[Channel], reranker: Reranker | None) -> SearchEngine:
+        """The same search with another store, other channels and another reranker (an ablation's, which remember)."""
+        return SearchEngine(store, channels, replace(self._ranking, reranker=reranker))
+
     def search(
         self, query: Query, *, k: int, kinds: Sequence[Kind] = KINDS, withhold: Withhold | None = None
     ) -> SearchResult:

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
 
+from pipelines.checking_settings import GroundingSettings
 from rag.domains.names import ImageDomain
 from rag.types import Kind, Storage
 
@@ -170,7 +171,8 @@ class GraphSettings(_Section):
     enabled: bool = True
     restart: float = Field(0.5, gt=0, le=1, description="chance of a walk to return to what was named, at each step")
     concepts: int = Field(40, ge=1, description="the most visited concepts, whose facts are looked at")
-    nearest: float = Field(0.55, ge=-1, le=1, description="least cosine of a fact to the question")
+    nearest: float = Field(0.5, ge=-1, le=1, description="least cosine of a fact to the question")
+    weight: float = Field(3.0, ge=0, description="share of the walk's list among the lists of facts")
     cases: int = Field(5, ge=0, description="cases like an image whose findings the walk begins at, too")
 
 
@@ -191,7 +193,7 @@ class RerankSettings(_Section):
 class SelectSettings(_Section):
     """How many hits become evidence: `fixed` takes answer.k, the others choose (docs/choose-how-many.md)."""
 
-    kind: Literal["fixed", "gap", "mixture", "log-ratio", "top-ratio", "conformal", "risk"] = "fixed"
+    kind: Literal["fixed", "gap", "mixture", "log-ratio", "top-ratio", "conformal", "risk"] = "mixture"
     channel: str = Field("fused", description='the score that is read: "fused", "score", "rank" or a channel')
     least: int = Field(2, ge=0)
     most: int = Field(8, ge=1)
@@ -209,8 +211,15 @@ class AnswerSettings(_Section):
     k: int = Field(8, ge=1)
     budget_words: int = Field(6000, ge=50)
     max_claims: int = Field(3, ge=1)
-    abstain_below: float = Field(0.5, ge=0, le=1)
+    abstain_below: float | None = Field(None, ge=0, le=1, description="none: what calibrate fitted, else 0.5")
     per_option: int = Field(3, ge=0, description="passages added to the evidence for each option of a choice")
+    generator: Literal["extractive", "vlm"] = Field(
+        "extractive",
+        description="who words the answer: quotes alone, or the model of `vlm` with quotes as its way down",
+    )
+    prompt_tokens: int = Field(6000, ge=200, description="texts of a prompt at the most; evidence beyond is left out")
+    evidence_images: int = Field(0, ge=0, description="pictures of passages that a model is shown")
+    statements: int = Field(6, ge=1, le=24, description="statements a model may make per section")
 
 
 class VlmSettings(_Section):
@@ -227,6 +236,20 @@ class VlmSettings(_Section):
     max_tokens: int = Field(1024, ge=1, description="of one reply")
     temperature: float = Field(0.0, ge=0, le=2)
     seed: int = 0
+
+
+class AgentSettings(_Section):
+    """How evidence is gathered: in one pass, or in a loop that knows what it still lacks (docs/agent.md)."""
+
+    strategy: Literal["single", "agent", "i-medrag", "patho-agentic", "ircot"] = "single"
+    planner: Literal["rules", "vlm"] = Field("rules", description="vlm: the model of `vlm` may add searches")
+    steps: int = Field(4, ge=0, description="rounds after the single pass")
+    searches: int = Field(8, ge=1)
+    model_calls: int = Field(10, ge=0)
+    tokens: int = Field(20_000, ge=0)
+    seconds: float = Field(30.0, gt=0, description="until then evidence is gathered; then what is there is used")
+    extra: int = Field(4, ge=0, description="passages that follow-up searches may add to answer.k")
+    trace_content: bool = Field(False, description="let traces hold the words of questions and searches")
 
 
 class Settings(_Section):
@@ -251,7 +274,9 @@ class Settings(_Section):
     graph: GraphSettings = GraphSettings()
     rerank: RerankSettings = RerankSettings()
     answer: AnswerSettings = AnswerSettings()
+    grounding: GroundingSettings = GroundingSettings()
     select: SelectSettings = SelectSettings()
+    agent: AgentSettings = AgentSettings()
     vlm: VlmSettings = VlmSettings()
 
     @field_validator("clips")

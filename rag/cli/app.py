@@ -7,11 +7,47 @@ import os
 import sys
 from collections.abc import Sequence
 
-from rag.cli import align, ask, calibrate, config, demo, doctor, evaluate, graph, index, init, models, search, vlm
+from rag.cli import (
+    ablate,
+    align,
+    ask,
+    calibrate,
+    config,
+    demo,
+    doctor,
+    evaluate,
+    explain,
+    graph,
+    index,
+    init,
+    models,
+    report,
+    search,
+    trace,
+    vlm,
+)
 from rag.cli.common import emit_error
 from rag.errors import VesaliusError
 
-COMMANDS = (demo, init, doctor, config, models, index, search, ask, align, calibrate, evaluate, graph, vlm)
+COMMANDS = (
+    demo,
+    init,
+    doctor,
+    config,
+    models,
+    index,
+    search,
+    ask,
+    trace,
+    report,
+    explain,
+    align,
+    calibrate,
+    evaluate,
+    ablate,
+    graph,
+    vlm,
+)
 
 
 def parser() -> argparse.ArgumentParser:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -47,11 +48,14 @@ def add(subcommands: Subcommands) -> None:
     add_domain(made)
     add_filters(made)
     made.add_argument("--guard", action="store_true", help="withhold the question's own image, study and patient")
-    made.add_argument("--single-pass", action="store_true", help="retrieve once (the only strategy of this version)")
+    how = made.add_mutually_exclusive_group()
+    how.add_argument("--single-pass", action="store_true", help="retrieve once, whatever the settings say")
+    how.add_argument("--strategy", metavar="NAME", help="single, agent, i-medrag, patho-agentic or ircot")
     made.add_argument("--questions", type=Path, metavar="IN.jsonl", help="many questions, one JSON object per line")
     made.add_argument("--out", type=Path, metavar="OUT.jsonl", help="where the answers of --questions go")
     made.add_argument("--html", type=Path, metavar="FILE", help="also write one page with the cited pages in it")
     made.add_argument("--trace", type=Path, metavar="F.jsonl", help="write what was found, kept, dropped and checked")
+    made.add_argument("--trace-content", action="store_true", help="let the trace hold the words of the searches, too")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -66,6 +70,10 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError("--questions needs --out FILE for its answers")
     parse_kinds(args.kinds)
     query = None if args.questions else _query(args)
+    if args.single_pass or args.strategy:
+        args.set.append(f"agent.strategy={args.strategy or 'single'}")
+    if args.trace_content:
+        args.set.append("agent.trace_content=true")
     with open_library(args) as library:
         assistant = Assistant(library, guard=Guard() if args.guard else None)
         return _batch(args, assistant) if query is None else _once(args, library, assistant, query)
@@ -155,10 +163,14 @@ _GATHERING = frozenset({"route", "graph", "guard", "records", "select"})
 """Steps that come before evidence is kept."""
 
 
+def _gathers(event: Mapping[str, Any]) -> bool:
+    return event["step"] in _GATHERING or str(event["step"]).startswith("agent.")
+
+
 def trace_events(answer: Answer) -> list[dict[str, Any]]:
     """What happened on the way to an answer, in order."""
-    before = [dict(event) for event in answer.trace if event["step"] in _GATHERING]
-    after = [dict(event) for event in answer.trace if event["step"] not in _GATHERING]
+    before = [dict(event) for event in answer.trace if _gathers(event)]
+    after = [dict(event) for event in answer.trace if not _gathers(event)]
     kept = [{"step": "keep", "passage_id": hit.passage.id, "score": hit.score} for hit in answer.evidence.hits]
     dropped = [
         {"step": "drop", "passage_id": item.hit.passage.id, "reason": item.reason} for item in answer.evidence.dropped
