@@ -136,7 +136,7 @@ def test_a_definition_without_a_subject_says_nothing():
 
 
 def test_it_and_the_disease_mean_what_was_defined_just_before():
-    text = "Scabies is an infestation of the skin. It is caused by mites. The disease presents with itching. Mites are small."
+    text = "Scabies is an infestation of the skin. It is caused by mites. The disease presents with itching. Done."
     found = RuleExtractor().extract(text, Source("d", "p", "definition"))
     pointed = {one.triple: one.support for one in found if one.support.start > 0}
     assert pointed[Triple("mites", "causes", "scabies")].tail_text == "It"

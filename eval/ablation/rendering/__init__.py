@@ -1,0 +1,1 @@
+"""The report of an ablation in each format, written from one analysis."""
