@@ -8,7 +8,7 @@ A key holds the keys of its inputs, so it changes when anything before it does, 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -46,6 +46,26 @@ class SearchNeeds:
         yield self.rank
 
 
+Part = dict[str, Any]
+
+
+class _Remembered:
+    """What a function makes of a query, made once per query object: the same few are asked for in every cell."""
+
+    def __init__(self, make: Callable[[Query], Part]) -> None:
+        self._make = make
+        self._known: dict[int, tuple[Query, Part, str]] = {}
+
+    def __call__(self, query: Query) -> tuple[Part, str]:
+        """The part and its digest."""
+        found = self._known.get(id(query))
+        # An id names another query once the first is gone; kept here, it is not gone.
+        if found is None or found[0] is not query:
+            part = self._make(query)
+            found = self._known[id(query)] = (query, part, digest(part))
+        return found[1], found[2]
+
+
 class Keys:
     """Makes keys, and remembers those that cells share. `encoded` and lists depend on few settings."""
 
@@ -53,6 +73,8 @@ class Keys:
         self._encode: dict[tuple[str, str, int], Need] = {}
         self._search: dict[tuple[str, ...], SearchNeeds] = {}
         self._parts: dict[tuple[int, str], str] = {}
+        self._searched, self._asked = _Remembered(searched), _Remembered(asked)
+        self._others: dict[int, tuple[Query, tuple[Query, ...]]] = {}
 
     def search(
         self, system: System, query: Query, kinds: Sequence[Kind], depth: int, shown: Mapping[str, Any] | None = None
@@ -61,13 +83,13 @@ class Keys:
 
         `shown` says what a walk of the graph may see of cases: the guard's rules and the question's origin.
         """
-        about = digest(searched(query))
-        name = (self._part(system, "search"), about, ",".join(kinds), str(depth), digest(shown or {}))
+        about = self._searched(query)[1]
+        name = (self._part(system, "search"), about, ",".join(kinds), str(depth), digest(shown) if shown else "")
         if name not in self._search:
-            self._search[name] = self._searched(system, query, tuple(kinds), depth, shown)
+            self._search[name] = self._search_needs(system, query, tuple(kinds), depth, shown)
         return self._search[name]
 
-    def _searched(
+    def _search_needs(
         self, system: System, query: Query, kinds: tuple[Kind, ...], depth: int, shown: Mapping[str, Any] | None
     ) -> SearchNeeds:
         used = searched_channels(system, kinds)
@@ -77,7 +99,7 @@ class Keys:
         walks = system.rank_part["graph"] is not None and "fact" in kinds
         made_from = {
             "lists": {".".join(key): [need.key, need.depth] for key, need in lists.items()},
-            "query": digest(searched(query)),
+            "query": self._searched(query)[1],
             "kinds": list(kinds),
             "settings": system.rank_part,
             "shown": shown if walks and query.images else None,
@@ -104,7 +126,7 @@ class Keys:
                 "passages": system.state.kinds[one.kind],
                 "channel": [one.name, part],
                 "vector": encode[one.name].key,
-                "filters": searched(query)["filters"],
+                "filters": self._searched(query)[0]["filters"],
                 # An approximate first stage finds other passages for another depth; an exact search does not.
                 "depth": depth if one.prefetch is not None else None,
             }
@@ -124,9 +146,15 @@ class Keys:
     def gathering(self, system: System, query: Query, kinds: Sequence[Kind]) -> list[SearchNeeds]:
         """The searches of a single pass: the question, and the question with each of its options."""
         shown = shown_to_walk(system, query)
-        texts = [f"{query.text} {option}".strip() for option in query.options]
-        others = [replace(query, text=text, options=()) for text in texts] if system.settings.answer.per_option else []
+        others = self._with_options(query) if system.settings.answer.per_option else ()
         return [self.search(system, one, kinds, system.gathered_depth, shown) for one in (query, *others)]
+
+    def _with_options(self, query: Query) -> tuple[Query, ...]:
+        found = self._others.get(id(query))
+        if found is None or found[0] is not query:
+            texts = [f"{query.text} {option}".strip() for option in query.options]
+            found = self._others[id(query)] = (query, tuple(replace(query, text=text, options=()) for text in texts))
+        return found[1]
 
     def select(self, system: System, query: Query, kinds: Sequence[Kind]) -> Need:
         """The need of a question's evidence."""
@@ -134,7 +162,7 @@ class Keys:
         # A patient's records are looked up among all cases; a loop may search whatever it likes.
         looping = system.steps.strategy.name != "single"
         whole = system.state.of(kinds) if looping or query.patient else None
-        made_from = {"ranks": ranks, "query": asked(query), "kinds": list(kinds), "library": whole}
+        made_from = {"ranks": ranks, "query": self._asked(query)[1], "kinds": list(kinds), "library": whole}
         return Need("select", key_of("select", {**made_from, "settings": system.select_part}))
 
     def arm(self, name: str, made_from: Mapping[str, Any]) -> Need:
@@ -143,14 +171,14 @@ class Keys:
 
     def generate(self, system: System, query: Query, select: Need, repeat: int = 0) -> Need:
         """The need of a draft; only a model that is sampled gives another one in another repeat."""
-        made_from = {"evidence": select.key, "query": asked(query), "settings": system.generate_part}
+        made_from = {"evidence": select.key, "query": self._asked(query)[1], "settings": system.generate_part}
         return Need("generate", key_of("generate", {**made_from, "repeat": repeat if system.stochastic else 0}))
 
     def draft(self, system: System, query: Query, shown: Evidence, repeat: int = 0) -> Need:
         """The need of a draft by what its writer is shown: passages, whose ids are made of their content, in order."""
         made_from = {
             "shown": [[hit.passage.id, shown.notes.get(hit.passage.id, "")] for hit in shown.hits],
-            "query": asked(query),
+            "query": self._asked(query)[1],
             "settings": system.generate_part,
             "repeat": repeat if system.stochastic else 0,
         }

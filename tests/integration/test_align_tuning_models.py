@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw
-from safetensors.numpy import load_file
 
 from benchmarks.tiny_checkpoints import open_clip_checkpoint
 from indexers.encoders.clip.opening import open_clip_encoder
@@ -26,6 +25,14 @@ from indexers.encoders.visual.torch_library import load_torch
 from rag.cli import align
 from rag.errors import ConfigError, EnvironmentProblem, UsageError
 from rag.types import Query
+
+
+def loaded(path):
+    """The tensors of a file. Imported here: the fast suite collects this module where safetensors is absent."""
+    from safetensors.numpy import load_file
+
+    return load_file(path)
+
 
 pytestmark = pytest.mark.slow
 
@@ -145,7 +152,7 @@ def test_a_killed_training_goes_on_and_ends_equally(place, tmp_path):
             break
     assert kills == 3
     assert process.returncode in (0, 1)
-    first, second = load_file(whole / WEIGHTS), load_file(killed / WEIGHTS)
+    first, second = loaded(whole / WEIGHTS), loaded(killed / WEIGHTS)
     assert first.keys() == second.keys()
     assert all(np.array_equal(first[name], second[name]) for name in first)
     cards = [json.loads((folder / "tuning.json").read_text()) for folder in (whole, killed)]
