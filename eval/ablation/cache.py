@@ -13,6 +13,7 @@ import os
 import time
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ VERSIONS: Mapping[str, int] = {
     "library": 1, "encode": 1, "lists": 1, "rank": 1, "rerank": 1, "guard": 1, "select": 1, "generate": 1, "ground": 1,
     "draft": 1,
 }  # fmt: skip
-"""The stages that are kept, with the version of their code: raise it when a stage gives another result."""
+"""The stages that are kept, with the version of how they are kept; see `code_version` for the code behind them."""
 DRAFT = "draft"
 """Drafts by what their writer was shown: within a plan's `generate`, cells whose evidence is equal share one."""
 STAGES: tuple[str, ...] = (*(stage for stage in VERSIONS if stage != DRAFT), "score", "aggregate")
@@ -39,6 +40,24 @@ AFTER: Mapping[str, tuple[str, ...]] = {
     "generate": (DRAFT, "ground"), "ground": (), DRAFT: ("generate", "ground"),
 }  # fmt: skip
 """What depends on a stage: computed anew with it."""
+_CODE: Mapping[str, tuple[str, ...]] = {
+    "encode": ("indexers/encoders",),
+    "lists": ("indexers/stores", "rag/retrievers.py"),
+    "rank": ("rag", "rag/domains", "knowledge", "pipelines/search.py", "pipelines/graph_search.py"),
+    "rerank": ("rag", "indexers/encoders/cross.py"),
+    "guard": ("rag/leakage.py", "eval/leakage.py", "eval/gold.py", "indexers/sources/perceptual.py"),
+    "select": (
+        "rag/selectors",
+        "rag/agent",
+        "pipelines/gathering.py",
+        "pipelines/strategies.py",
+        "pipelines/timeline.py",
+    ),
+    "generate": ("rag/generators", "rag/prompting"),
+    DRAFT: ("rag/generators", "rag/prompting"),
+    "ground": ("rag/grounding", "pipelines/checking.py"),
+}
+"""Files, and folders without those below them, whose change may change what a stage makes; inputs' keys hold theirs."""
 _SUFFIX, _PARTIAL = ".json", ".partial"
 
 
@@ -71,9 +90,24 @@ class Checkup:
     freed: int = 0
 
 
+@cache
+def code_version(stage: str) -> str:
+    """The version of a stage's code: the number in VERSIONS, and a digest of the files that it is made of."""
+    root = Path(__file__).resolve().parents[2]
+    found = hashlib.sha256()
+    for name in _CODE.get(stage, ()):
+        path = root / name
+        files = sorted(one for one in path.iterdir() if one.is_file()) if path.is_dir() else [path]
+        for file in files:
+            found.update(f"{file.name}\n".encode() + file.read_bytes())
+    return f"{VERSIONS[stage]}-{found.hexdigest()[:12]}"
+
+
 def key_of(stage: str, made_from: Mapping[str, Any]) -> str:
     """The key of a stage computation: 32 hex digits of the canonical JSON of all it depends on."""
-    text = json.dumps([stage, VERSIONS[stage], made_from], sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    text = json.dumps(
+        [stage, code_version(stage), made_from], sort_keys=True, separators=(",", ":"), ensure_ascii=False
+    )
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
@@ -117,7 +151,7 @@ class StageCache:
         head = {
             "sha256": hashlib.sha256(body).hexdigest(),
             "depth": entry.depth,
-            "version": VERSIONS[need.stage],
+            "version": code_version(need.stage),
             "seconds": dict(entry.seconds),
         }
         path = self._path(need)
@@ -199,4 +233,4 @@ def _state(path: Path, stage: str) -> str:
     data = path.read_bytes()
     if _entry(data) is None:
         return "damaged"
-    return "sound" if json.loads(data.partition(b"\n")[0])["version"] == VERSIONS[stage] else "outdated"
+    return "sound" if json.loads(data.partition(b"\n")[0])["version"] == code_version(stage) else "outdated"

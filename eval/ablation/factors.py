@@ -1,6 +1,6 @@
 """Factors: what an experiment can switch. A factor is a key of the settings, a short name for one, or a switch.
 
-Switches are what the settings do not hold: which channels and kinds are searched, the strategy, the prompt, what of the
+Switches are what the settings do not hold: which channels and kinds are searched, the prompt, what of the
 evidence a model sees, the guard, and whether anything is retrieved at all.
 """
 
@@ -17,7 +17,6 @@ from eval.ablation.experiment import Experiment, LevelSpec, NamedLevel, level_na
 from eval.ablation.results import Cell
 from eval.datasets import parse_kinds
 from pipelines.config import Settings, flat_settings, load_settings, presets
-from pipelines.strategies import NAMES as STRATEGIES
 from rag.errors import ConfigError
 from rag.types import KINDS, Kind
 
@@ -26,7 +25,8 @@ SHORT: Mapping[str, str] = {
     "per_option": "answer.per_option", "selector": "select.kind", "router": "routing.enabled",
     "graph": "graph.enabled", "rerank": "rerank.enabled", "reranker": "rerank.kind", "union": "fusion.union",
     "depth": "fusion.depth", "constant": "fusion.constant", "encoder": "clip.model", "page_encoder": "visual.model",
-    "model": "vlm.model", "temperature": "vlm.temperature",
+    "model": "vlm.model", "temperature": "vlm.temperature", "strategy": "agent.strategy", "planner": "agent.planner",
+    "judge": "grounding.judge", "unverified": "grounding.unverified",
 }  # fmt: skip
 """Short names of settings that are often varied."""
 _FREE = ("fusion.weights.", "models.local.", "clips.")
@@ -41,14 +41,13 @@ class Switches:
     """What a cell does beside its settings.
 
     channels: names that are searched, empty for every one. without: names left out. kinds: passage kinds searched,
-    empty for where the gold lies (retrieval) or all (answers). strategy, prompt: empty for what the settings say.
+    empty for where the gold lies (retrieval) or all (answers). prompt: empty for the one that each question needs.
     evidence: what of a passage a model sees. query: what of a question is used. retrieval: False gives no evidence.
     """
 
     channels: tuple[str, ...] = ()
     without: tuple[str, ...] = ()
     kinds: tuple[Kind, ...] = ()
-    strategy: str = ""
     prompt: str = ""
     evidence: str = "text"
     query: str = "both"
@@ -56,7 +55,7 @@ class Switches:
     guard: bool = True
 
 
-SWITCHES = ("channels", "kinds", "sources", "strategy", "prompt", "evidence", "query", "retrieval", "guard")
+SWITCHES = ("channels", "kinds", "sources", "prompt", "evidence", "query", "retrieval", "guard")
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +165,7 @@ def _switched(switches: Switches, name: str, value: object) -> Switches:
         if not isinstance(value, bool):
             raise ConfigError(f"{name} = {value!r}: use on or off")
         return replace(switches, retrieval=value) if name == "retrieval" else replace(switches, guard=value)
-    choices = {"strategy": STRATEGIES, "evidence": EVIDENCE_FORMS, "query": QUERY_FORMS}.get(name)
+    choices = {"evidence": EVIDENCE_FORMS, "query": QUERY_FORMS}.get(name)
     if choices is not None and value not in choices:
         raise ConfigError(f"{name} = {value!r}{nearest(str(value), list(choices))}")
     return _worded(switches, name, str(value))
@@ -174,8 +173,6 @@ def _switched(switches: Switches, name: str, value: object) -> Switches:
 
 def _worded(switches: Switches, name: str, value: str) -> Switches:
     match name:
-        case "strategy":
-            return replace(switches, strategy=value)
         case "evidence":
             return replace(switches, evidence=value)
         case "query":

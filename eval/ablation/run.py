@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from eval.ablation.cache import StageCache
 from eval.ablation.experiment import Experiment, parse_experiment
 from eval.ablation.folder import read_config, untimed_differences, write_run
@@ -98,7 +100,7 @@ def replay_run(run: Path, target: Path, options: RunOptions, overrides: Sequence
     data = dict(read_config(run)["experiment"])
     for text in overrides:
         key, _, value = text.partition("=")
-        data[key] = value
+        data[key] = yaml.safe_load(value)
     experiment = parse_experiment(data, str(run))
     run_experiment(experiment, target, options)
     return Replay(run, target, tuple(untimed_differences(run, target)))

@@ -40,6 +40,7 @@ from eval.ablation.wrapping import (
 from eval.datasets import QueryItem
 from eval.gold import rank_units
 from eval.leakage import SameOrigin
+from pipelines.checking import reviser_of
 from pipelines.library import Library
 from pipelines.search import SearchEngine, SearchResult, Withhold
 from pipelines.strategies import make_strategy
@@ -133,7 +134,8 @@ class Stages:
             found = chosen()
             drafted = draft_from_json(self.work.once(generate, draft))
             drafted = replace(drafted, confidence=drafted.confidence * (1 - found.doubt))
-            answer = ground(query, drafted, found.evidence, system.steps.judge, system.steps.policy)
+            steps = system.steps
+            answer = ground(query, drafted, found.evidence, steps.judge, steps.policy, reviser_of(steps.generator))
             return {**answer_to_json(answer), "withheld": dict(found.withheld)}
 
         found: Mapping[str, Any] = self.work.once(self.keys.ground(system, generate), check)

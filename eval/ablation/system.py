@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 from functools import cached_property
 from typing import Any
 
@@ -17,7 +17,6 @@ from pipelines.config import Settings
 from pipelines.gathering import DEEPER
 from pipelines.scoring import CrossEncoderScorer
 from pipelines.search import SearchEngine
-from pipelines.strategies import parse_strategy
 from rag.errors import ConfigError
 from rag.generators.extractive import ExtractiveGenerator, ExtractiveOptions
 from rag.leakage import Guard
@@ -53,14 +52,10 @@ class System:
 
     @cached_property
     def steps(self) -> Steps:
-        """The steps of an answer, with the guard, the strategy and the prompt that are switched on."""
+        """The steps of an answer, with the guard and the prompt that are switched on."""
         steps = self.parts.steps()
         gather = replace(steps.gather, guard=Guard() if self.switches.guard else None)
-        strategy = steps.strategy
-        if self.switches.strategy:
-            scorer = CrossEncoderScorer(self.parts.reranker)
-            strategy = replace(strategy, name=parse_strategy(self.switches.strategy), scorer=strategy.scorer or scorer)
-        return replace(steps, gather=gather, strategy=strategy, generator=self._generator(steps.generator))
+        return replace(steps, gather=gather, generator=self._generator(steps.generator))
 
     @property
     def searched_depth(self) -> int:
@@ -150,27 +145,25 @@ class System:
     @cached_property
     def generate_part(self) -> dict[str, Any]:
         """The settings that whoever words the answer reads."""
-        answer, vlm = self.settings.answer, self.asks_model
-        asked = ("prompt_tokens", "evidence_images", "statements")
+        # Everything of the section but what other stages read: a setting that is added later counts at once.
+        elsewhere = {"k", "budget_words", "per_option", "abstain_below"}
         return {
-            "generator": answer.generator,
-            "max_claims": answer.max_claims,
+            "answer": self.settings.answer.model_dump(mode="json", exclude=elsewhere),
             "sentences": self.parts.reranker.fingerprint,
-            "model": self._model_part() if vlm else None,
-            "prompt": self.switches.prompt if vlm else None,
-            "evidence": self.switches.evidence if vlm else None,
-            "asked": {name: getattr(answer, name) for name in asked} if vlm else None,
+            "model": self._model_part() if self.asks_model else None,
+            "prompt": self.switches.prompt if self.asks_model else None,
+            "evidence": self.switches.evidence if self.asks_model else None,
         }
 
     @cached_property
     def ground_part(self) -> dict[str, Any]:
         """What checking an answer reads."""
         policy = self.steps.policy
+        rules = {one.name: getattr(policy, one.name) for one in fields(policy) if one.name != "gates"}
         return {
             "judge": type(self.steps.judge).__name__,
-            "confidence": [policy.min_confidence, policy.min_choice_confidence],
-            "support": policy.min_support,
-            "unverified": policy.unverified,
+            "model": self._model_part() if self.settings.grounding.judge == "vlm" else None,
+            "rules": {name: repr(value) for name, value in rules.items()},
             "gates": sorted(policy.gates),
         }
 

@@ -15,6 +15,7 @@ from eval.ablation.prepare import prepare
 from eval.ablation.run import RunOptions, run_prepared
 from eval.ablation.toy import Calls, ToyLibraries, toy_documents, write_toy_questions
 from rag.errors import ConfigError, QueryError, UsageError
+from rag.types import KINDS
 
 KEPT = tuple(stage for stage in STAGES if stage not in ("library", "score", "aggregate"))
 
@@ -220,3 +221,17 @@ def test_a_budget_refuses_a_run_before_it_starts(lab, grid):
     with pytest.raises(ConfigError, match=r"model calls, and budget\.model_calls is 10"):
         check_budget(prepared.experiment, make_plan(prepared, {}))
     assert lab.calls.encoded == 0
+
+
+def test_what_is_remembered_is_what_the_search_finds(lab, grid):
+    prepared = lab.prepared(grid)
+    for runnable in list(prepared.runnable.values())[:24:5]:
+        system, stages = runnable.system, prepared.stages
+        plain = system.engine.over(system.opened.library.store, system.channels, system.engine.reranker)
+        for item in runnable.items:
+            needs = stages.keys.search(system, item.query, KINDS, 20)
+            expected = plain.search(item.query, k=20, kinds=KINDS)
+            for _ in range(2):  # computed, then read
+                found = stages.ranking(system, item.query, needs, KINDS)
+                assert found.hits == expected.hits
+                assert (found.route, found.dropped) == (expected.route, expected.dropped)
