@@ -205,7 +205,9 @@ def test_names_are_exact():
 def test_settings_become_a_budget():
     from pipelines.strategies import strategy_options
 
-    settings = load_settings(overrides=["agent.strategy=agent", "agent.searches=3", "answer.k=5"]).settings
+    settings = load_settings(
+        overrides=["agent.strategy=agent", "agent.searches=3", "select.kind=fixed", "answer.k=5"]
+    ).settings
     made = strategy_options(settings, None)
     assert (made.name, made.agent.budget.searches, made.agent.merge.k, made.model) == ("agent", 3, 5, None)
     with pytest.raises(ConfigError):
