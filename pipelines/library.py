@@ -12,6 +12,7 @@ from typing import Any
 from indexers.journal import Journal
 from indexers.manifest import Manifest, read_manifest
 from indexers.sources.images import refuse_dicom
+from indexers.sources.perceptual import ImageKeys
 from pipelines import compose
 from pipelines.answer_cards import PageImage
 from pipelines.building import build_library, opened_journal
@@ -146,8 +147,9 @@ class Library:
         )
         if encoder is None:
             raise ConfigError("pairs of images need the channel image on cases; this library has none")
-        refuse_dicom((*query.images, *query.prior_images))
-        return PairRetriever(self._store, encoder).retrieve(query, k)
+        files = (*query.images, *query.prior_images)
+        refuse_dicom(files)
+        return PairRetriever(self._store, encoder).retrieve(query, k, images=ImageKeys().of_files(files))
 
     def page_image(self, passage: Passage) -> PageImage | None:
         """The rendered page that a page or figure stands on, or None when there is none."""

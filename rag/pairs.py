@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from itertools import product
 
 from rag.errors import ConfigError, QueryError
+from rag.leakage import Guard, same_key, stored_keys
 from rag.protocols import Encoder, Store
 from rag.timeline import consecutive, studies_of
 from rag.types import CaseLocator, Hit, Kind, Passage, Query, Vector
@@ -82,9 +83,12 @@ class PairRetriever:
         self._store, self._encoder = store, encoder
         self._options = options or PairOptions()
 
-    def retrieve(self, query: Query, k: int, *, without_patients: Collection[str] = ()) -> list[CasePair]:
+    def retrieve(
+        self, query: Query, k: int, *, without_patients: Collection[str] = (), images: Collection[str] = ()
+    ) -> list[CasePair]:
         """The k best pairs, best first, ties by passage id; the query's own patient is left out.
 
+        `images` are the keys of the query's images (rag.leakage): who has one of them is that patient, too.
         `query.filters` hold for both passages, and days follow each other among those that they accept.
 
         Raises:
@@ -98,7 +102,12 @@ class PairRetriever:
         if prior is None or current is None:
             raise QueryError(f"query {query.id}: channel {self._encoder.spec.name!r} reads no images")
         barred = {*without_patients, *([query.patient] if query.patient else [])}
-        return self.by_vectors(prior, current, k, filters=query.filters, without_patients=barred)
+        while True:
+            found = self.by_vectors(prior, current, k, filters=query.filters, without_patients=barred)
+            own = {name for pair in found if _shows(pair, images) and (name := _patient(pair.current))}
+            if not own:
+                return found
+            barred |= own
 
     def by_vectors(
         self,
@@ -177,6 +186,12 @@ class PairRetriever:
 
 def _best_first(pair: CasePair) -> tuple[float, str, str]:
     return (-pair.score, pair.current.id, pair.prior.id)
+
+
+def _shows(pair: CasePair, images: Collection[str]) -> bool:
+    """Whether a pair has one of these images."""
+    keys = (*stored_keys(pair.prior), *stored_keys(pair.current))
+    return any(same_key(key, own, Guard().radius) for key in keys for own in images)
 
 
 def _patient(passage: Passage) -> str | None:

@@ -185,3 +185,20 @@ def test_impossible_options_are_refused():
         PairOptions(weight=1.5)
     with pytest.raises(ConfigError, match="depth"):
         PairOptions(depth=0)
+
+
+def test_whose_image_is_asked_about_is_left_out_without_being_named():
+    """A question's own image is recognised by its key, and its patient's other pairs go as well."""
+    key = "0f" * 32
+    points = [
+        point(1, [1, 0, 0, 0, 0, 0], day=0),
+        point(2, [0, 1, 0, 0, 0, 0], day=5),
+        point(3, [1, 0, 1, 0, 0, 0], patient="q", day=0),
+        point(4, [0, 1, 1, 0, 0, 0], patient="q", day=5),
+    ]
+    points[1] = replace(points[1], passage=replace(points[1].passage, meta={"phash": key}))
+    retriever = PairRetriever(filled(points), Pictures())
+    query = Query(images=("0_1_0_0_0_0.png",), prior_images=("1_0_0_0_0_0.png",))
+    assert [pair.current.record for pair in retriever.retrieve(query, 5)] == ["r2", "r4"]
+    assert [pair.current.record for pair in retriever.retrieve(query, 5, images=(key,))] == ["r4"]
+    assert len(retriever.retrieve(query, 5, images=("f0" * 32,))) == 2
