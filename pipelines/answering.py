@@ -49,7 +49,7 @@ def vlm_options(settings: Settings) -> VlmOptions:
     vlm, answer = settings.vlm, settings.answer
     images = vlm.images or family_of(vlm.model, vlm.family).images
     render = RenderOptions(answer.prompt_tokens, images, answer.evidence_images, answer.statements)
-    return VlmOptions(3 * vlm.timeout_s, vlm.max_tokens, render=render)
+    return VlmOptions(3 * vlm.timeout_s, vlm.max_tokens, temperature=vlm.temperature, seed=vlm.seed, render=render)
 
 
 @lru_cache(maxsize=4)

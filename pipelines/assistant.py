@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from pipelines.answering import is_degraded
 from pipelines.checking import reviser_of
 from pipelines.gathering import GatherOptions
 from pipelines.library import Library
@@ -54,7 +55,8 @@ class Assistant:
     ) -> Answer:
         """Answer a question about a text, an image or both; `options` make it a multiple choice.
 
-        Raises QueryError when the question is empty or an image cannot be read.
+        An answer by quotes where a model should have worded it has the stop reason "degraded". Raises QueryError when
+        the question is empty or an image cannot be read.
         """
         query = question if isinstance(question, Query) else _query(question, images, options)
         clock = StageClock()
@@ -68,8 +70,13 @@ class Assistant:
         with clock.stage("check"):
             revise = reviser_of(self._steps.generator)
             answer = ground(query, draft, gathered.evidence, self._steps.judge, self._steps.policy, revise)
-        seconds = {**answer.seconds, **clock.seconds}
-        return replace(answer, seconds=seconds, trace=(*gathered.events, *answer.trace))
+        degraded = is_degraded(answer) and not answer.abstained
+        return replace(
+            answer,
+            stop_reason="degraded" if degraded else answer.stop_reason,
+            seconds={**answer.seconds, **clock.seconds},
+            trace=(*gathered.events, *answer.trace),
+        )
 
 
 def _query(question: str, images: Sequence[str | Path], options: Sequence[str]) -> Query:

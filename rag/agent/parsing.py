@@ -74,7 +74,7 @@ def _ends(text: str) -> list[tuple[int, str]]:
 
 def _object(text: str) -> dict[str, Any] | None:
     try:
-        data = json.loads(text)
+        data = json.loads(text, strict=False)
     except (ValueError, RecursionError):
         return None
     return data if isinstance(data, dict) else None

@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rag.cli.ask import without_model
 from rag.cli.common import emit_json, note, place
 from rag.errors import QueryError
 
@@ -87,8 +88,8 @@ def _show(answer: Answer) -> None:
     found = next((event for event in answer.trace if event["step"] == "finding"), None)
     if found is not None:
         print(f"similar cases, by weight: {found['stated']:.2f} state the finding, {found['denied']:.2f} deny it")
-    if answer.usage.get("degraded"):
-        print("The model did not answer; these are quotes from the sources instead.")
+    if said := without_model(answer):
+        print(said)
     print(f"confidence {answer.confidence:.2f}; {sum(answer.seconds.values()):.2f} s")
     from rag.grounding.ground import DISCLAIMER
 

@@ -185,6 +185,28 @@ def trace_events(answer: Answer) -> list[dict[str, Any]]:
     return [*before, *kept, *dropped, *after, end]
 
 
+_WHY = {
+    "down": "no server answers at vlm.url",
+    "timeout": "not in time",
+    "busy": "its server is busy",
+    "refused": "its server refused the call",
+    "broken": "its server broke off",
+    "open": "its server failed several times and is left alone for a while",
+    "too_long": "the prompt does not fit",
+    "unusable": "what it said could not be used",
+}
+"""Why a draft was degraded, by the names that `rag.generators.vlm` counts."""
+
+
+def without_model(answer: Answer) -> str:
+    """A line that says that a model should have worded the answer and did not, and why; empty when none should."""
+    if not answer.usage.get("degraded"):
+        return ""
+    why = "; ".join(text for kind, text in _WHY.items() if answer.usage.get(f"degraded_{kind}")) or "reason not known"
+    instead = "" if answer.abstained else "; these are quotes from the sources instead"
+    return f"The model did not answer ({why}){instead}."
+
+
 def _show(answer: Answer) -> None:
     if answer.choice:
         print(f"Choice: {answer.choice}")
@@ -195,6 +217,8 @@ def _show(answer: Answer) -> None:
         print(f"  [{citation.n}] {passage.kind}: {where}")
         for line in answer.evidence.notes.get(passage.id, "").splitlines():
             print(f"      {line}")
+    if missing := without_model(answer):
+        print(missing)
     routed = next((event for event in answer.trace if event["step"] == "route"), None)
     if routed and set(routed["domains"]) - {"text"}:
         shares = ", ".join(f"{domain} {share:.2f}" for domain, share in routed["domains"].items() if share >= 0.05)

@@ -8,6 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from rag.prompting.instructions import visible
+
 LONGEST = 2000
 """Characters of a statement or quote beyond which it is no sentence, and is left out."""
 MOST = 24
@@ -34,6 +36,10 @@ class ParsedReply:
     whole: bool = True
 
 
+_READER = json.JSONDecoder(strict=False)
+"""A server's grammar lets bare control characters into strings (xgrammar, vLLM 0.32): they are read, and taken out."""
+
+
 def parse_reply(text: str, sections: Sequence[str]) -> ParsedReply | None:
     """The reply's content; None when nothing in it can be used. Never raises.
 
@@ -44,7 +50,7 @@ def parse_reply(text: str, sections: Sequence[str]) -> ParsedReply | None:
     if start < 0:
         return None
     try:
-        data, _ = json.JSONDecoder().raw_decode(text, start)
+        data, _ = _READER.raw_decode(text, start)
     except (ValueError, RecursionError):
         return _salvaged(text[start:], sections)
     if not isinstance(data, dict):
@@ -67,9 +73,9 @@ def _claim(row: object, section: str) -> ReplyClaim | None:
     if not isinstance(row, Mapping):
         return None
     parts = [row.get(key) for key in ("text", "evidence", "quote")]
-    if not all(isinstance(part, str) and part.strip() and len(part) <= LONGEST for part in parts):
+    if not all(isinstance(part, str) and visible(part).strip() and len(part) <= LONGEST for part in parts):
         return None
-    said, label, quote = (" ".join(str(part).split()) for part in parts)
+    said, label, quote = (" ".join(visible(str(part)).split()) for part in parts)
     return ReplyClaim(said, label, quote, section)
 
 
@@ -88,7 +94,7 @@ def _begun(text: str, section: str) -> Iterator[Any]:
     place = opened.end() if opened else len(text)
     while place < len(text):
         try:
-            row, end = json.JSONDecoder().raw_decode(text, place)
+            row, end = _READER.raw_decode(text, place)
         except (ValueError, RecursionError):
             return
         yield row

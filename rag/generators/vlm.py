@@ -31,18 +31,25 @@ class VlmOptions:
 
     seconds: for a whole draft, all calls together. max_tokens: of a reply. shorter: how often a prompt that does not
     fit is made shorter, each time by 40 %. probabilities: ask a multiple choice by a call of its own for the letter,
-    whose probability becomes the confidence.
+    whose probability becomes the confidence. temperature, seed: of the sampling.
     """
 
     seconds: float = 60.0
     max_tokens: int = 1024
     shorter: int = 4
     probabilities: bool = True
+    temperature: float = 0.0
+    seed: int = 0
     render: RenderOptions = field(default_factory=RenderOptions)
 
     def __post_init__(self) -> None:
         if self.seconds <= 0 or self.max_tokens < 1 or self.shorter < 0:
             raise ConfigError("vlm: seconds and max_tokens must be positive, and shorter not negative")
+
+    @property
+    def wanted(self) -> Wanted:
+        """What every reply must be, before its schema or choices."""
+        return Wanted(self.max_tokens, temperature=self.temperature, seed=self.seed)
 
 
 def random_mark() -> str:
@@ -86,7 +93,7 @@ class VlmGenerator:
         request.render(self._options.render)
         try:
             letter, probability = self._choice(request)
-            parsed = request.statements(self._options.max_tokens, self._options.shorter, letter)
+            parsed = request.statements(self._options.wanted, self._options.shorter, letter)
         except (ChatError, PromptTooLong) as error:
             kind = error.kind if isinstance(error, ChatError) else "too_long"
             return self._degraded(request, kind)
@@ -116,7 +123,7 @@ class VlmGenerator:
         request = VlmRequest(self._model, template, query, evidence, self._marked(evidence), until)
         request.render(self._options.render)
         try:
-            request.anew(failure_note(failed), self._options.max_tokens, self._options.shorter)
+            request.anew(failure_note(failed), self._options.wanted, self._options.shorter)
         except PromptTooLong:
             return Draft((), usage=request.counts())
         return request.written().draft
@@ -136,7 +143,7 @@ class VlmGenerator:
         letters = tuple(ascii_uppercase[: len(request.query.options)])
         if not letters or not self._options.probabilities:
             return None, None
-        wanted = Wanted(max_tokens=8, choices=letters)
+        wanted = replace(self._options.wanted, max_tokens=8, choices=letters)
         reply = request.ask(lambda _: wanted, "Reply with the letter of the right option alone.", self._options.shorter)
         known = {letter: share for letter, share in reply.probabilities.items() if letter in letters}
         if known:

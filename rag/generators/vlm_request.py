@@ -107,14 +107,14 @@ class VlmRequest:
                 return reply
         raise PromptTooLong("the pictures and passages of the prompt were refused again and again")
 
-    def statements(self, max_tokens: int, shorter: int, letter: str | None) -> ParsedReply | None:
+    def statements(self, base: Wanted, shorter: int, letter: str | None) -> ParsedReply | None:
         """The reply read and its statements kept; a reply of which nothing can stand is asked for once more.
 
         None when both are unusable. Raises as `ask`.
         """
         letters = (letter,) if letter else tuple(ascii_uppercase[: len(self.query.options)])
         asked = f"The right option is {letter}. Say what in the passages speaks for it." if letter else ""
-        wanted = self._wanted(max_tokens, letters)
+        wanted = self._wanted(base, letters)
         for repair in (False, True):
             last = f"{asked}\n\n{self._complaint()}".strip() if repair else asked
             self._counts["repairs"] += repair
@@ -128,17 +128,17 @@ class VlmRequest:
                 return parsed
         return None
 
-    def anew(self, note: str, max_tokens: int, shorter: int) -> None:
+    def anew(self, note: str, base: Wanted, shorter: int) -> None:
         """One more reply after a note on what was wrong; what of it may stand is kept. Raises as `ask`."""
-        parsed = parse_reply(self.ask(self._wanted(max_tokens, ()), note, shorter).text, self.template.sections)
+        parsed = parse_reply(self.ask(self._wanted(base, ()), note, shorter).text, self.template.sections)
         if parsed is not None:
             self._keep(parsed)
 
-    def _wanted(self, max_tokens: int, letters: Sequence[str]) -> Callable[[Rendered], Wanted]:
+    def _wanted(self, base: Wanted, letters: Sequence[str]) -> Callable[[Rendered], Wanted]:
         def wanted(filled: Rendered) -> Wanted:
             sections = self.template.sections
             schema = reply_schema(tuple(filled.passages), sections, most=self._options.most, letters=letters)
-            return Wanted(max_tokens, schema)
+            return replace(base, schema=schema)
 
         return wanted
 

@@ -308,3 +308,11 @@ def test_whatever_a_model_says_the_draft_quotes_what_was_shown_in_bounded_calls(
     assert 0.0 <= draft.confidence <= 1.0
     assert draft.choice is None or 0 <= draft.choice < len(query.options)
     assert len(model.prompts) <= 3 * 3
+
+
+@pytest.mark.parametrize("tail", ["]}", "", "]"])
+def test_bare_control_characters_of_a_servers_grammar_are_read_and_taken_out(tail):
+    """xgrammar lets them into strings, where strict JSON refuses them."""
+    reply = '{"claims": [{"text": "A ten\x16don joins.", "evidence": "E1", "quote": "joins\x00 a muscle"}' + tail
+    (claim,) = parse_reply(reply, ("claims",)).claims
+    assert (claim.text, claim.quote) == ("A tendon joins.", "joins a muscle")
