@@ -136,7 +136,7 @@ def best_seconds(function, repeats):
 
 
 def test_a_report_takes_about_a_millisecond():
-    """Eight sentences, each with a finding: a full chest report. Alone it takes 0.7 ms; busy machines get twice 1 ms."""
+    """Eight sentences, each with a finding: a full chest report. Alone it takes 0.7 ms; busy machines get 2 ms."""
     prose = [row["text"] for row in ROWS if "\n" not in row["text"]]
     random.seed(0)
     bodies = [random.sample(prose, 8) for _ in range(30)]
