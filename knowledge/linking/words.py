@@ -105,7 +105,10 @@ def spelling(word: str) -> str:
         word = word if len(word) <= LONGEST_WORD else ""
     if not word.isalnum():
         word = _POSSESSIVE.sub("", word)
-    if _BRITISH.search(word):
+    before = ""
+    # Once more after a change: "aoe" becomes "ae", which is another word's British spelling.
+    while before != word and _BRITISH.search(word):
+        before = word
         for pattern, put in _SPELLINGS:
             word = pattern.sub(put, word)
     return _ROMAN.get(word, word)

@@ -1,6 +1,6 @@
 """What holds for the linker on any text."""
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from knowledge.linking import Linker
@@ -72,6 +72,7 @@ def test_words_can_be_found_again_in_the_text(text):
 
 
 @given(st.text(max_size=80))
+@example("AOE0")
 @settings(max_examples=300, deadline=None)
 def test_a_normal_spelling_is_its_own_normal_spelling(word):
     for part in words_of(word):
