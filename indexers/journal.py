@@ -146,6 +146,10 @@ class Journal:
         names = ("name", "source", "path", "sha256", "units", "complete", "units_done", "passages")
         return [{**dict(zip(names, row, strict=True)), "complete": bool(row[5])} for row in rows]
 
+    def names(self) -> tuple[str, ...]:
+        """The names of all documents, each once."""
+        return tuple(name for (name,) in self._db.execute("SELECT DISTINCT name FROM documents ORDER BY name"))
+
     def named(self, name: str) -> list[tuple[str, str]]:
         """(sha256, source) of the documents with this name."""
         return list(self._db.execute("SELECT sha256, source FROM documents WHERE name = ? ORDER BY source", (name,)))

@@ -41,7 +41,7 @@ class Assistant:
 
     def __init__(self, library: Library, steps: Steps | None = None, *, guard: Guard | None = None) -> None:
         """`guard` withholds a question's own image, study and patient: for questions that come from the corpus."""
-        self._steps = steps or library.parts.steps()
+        self._library, self._steps = library, steps or library.parts.steps()
         options = self._steps.gather if guard is None else replace(self._steps.gather, guard=guard)
         self._strategy = make_strategy(library, self._steps.selector, options, self._steps.strategy)
 
@@ -58,7 +58,7 @@ class Assistant:
         An answer by quotes where a model should have worded it has the stop reason "degraded". Raises QueryError when
         the question is empty or an image cannot be read.
         """
-        query = question if isinstance(question, Query) else _query(question, images, options)
+        query = self._library.readable(question if isinstance(question, Query) else _query(question, images, options))
         clock = StageClock()
         with clock.stage("retrieve"):
             deadline = Deadline.after(self._steps.strategy.agent.budget.seconds)

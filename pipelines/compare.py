@@ -74,10 +74,10 @@ class Comparer:
     def compare(self, request: CompareRequest) -> Answer:
         """What changed, each sentence cited, or an abstention with its reason."""
         clock = StageClock()
-        query = Query(
+        query = self._library.readable(Query(
             request.question, request.images, request.id, prior_images=request.prior_images, patient=request.patient,
             before_day=request.before_day, region=request.region,
-        )  # fmt: skip
+        ))  # fmt: skip
         with clock.stage("retrieve"):
             evidence, events = self._evidence(request, query)
         with clock.stage("generate"):
@@ -99,7 +99,7 @@ class Comparer:
             found = self._gatherer.gather(replace(query, text=request.question), ("case",))
             own = tuple(hit for hit in found.evidence.hits if "record" in hit.channels)
             evidence, events = replace(found.evidence, hits=own), list(found.events)
-        prior = PriorStudy(request.prior_images, request.prior_report, request.patient)
+        prior = PriorStudy(query.prior_images, request.prior_report, request.patient)
         evidence, compared = with_prior(self._library, query, prior, evidence, guard=self._guard)
         if request.report.strip():
             evidence = with_current(evidence, request.report, request.patient)

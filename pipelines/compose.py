@@ -13,12 +13,13 @@ from indexers.sources.pdf_process import PdfLimits
 from pipelines.channels import DENSE, IMAGE, LATE, RERANKER, WHITENING, Encoders
 from pipelines.config import Settings
 from pipelines.domain_encoders import encoder_assignment
+from pipelines.routing import open_router
 from pipelines.search import Ranking, SearchEngine
-from rag.errors import ConfigError, IndexMismatch, StoreError
+from rag.errors import ConfigError
 from rag.protocols import Parser, Reranker, Selector, Store
 from rag.reranking import RerankOptions
 from rag.retrievers import Channel, FusionOptions
-from rag.routing import BoostOptions, DomainRouter, RuleRouter
+from rag.routing import BoostOptions
 from rag.types import Kind, SourceKind, VectorSpec
 
 if TYPE_CHECKING:
@@ -128,7 +129,7 @@ class Parts:
         settings = self.settings
         ranking = Ranking(
             self.fusion(),
-            self._router(),
+            open_router(self.encoders.folder, self.channels(), sure=settings.routing.sure),
             BoostOptions(settings.routing.strength, settings.routing.constant)
             if routed and settings.routing.enabled
             else None,
@@ -144,21 +145,6 @@ class Parts:
         settings = self.settings.fusion
         weights = {"fact.graph": self.settings.graph.weight, **settings.weights}
         return FusionOptions(settings.depth, settings.constant, weights, settings.candidates, settings.union)
-
-    def _router(self) -> DomainRouter:
-        """The router, with the prototypes that the library fitted on its own cases, if it could."""
-        from indexers.domains.library import load_prototypes
-
-        encoder = next((one.encoder for one in self.channels() if (one.kind, one.name) == ("case", "image")), None)
-        folder = self.encoders.folder
-        rules, sure = RuleRouter(), self.settings.routing.sure
-        if encoder is None or folder is None:
-            return DomainRouter(rules, sure=sure)
-        try:
-            return DomainRouter(rules, load_prototypes(folder, encoder.fingerprint), sure)
-        except (IndexMismatch, StoreError) as error:
-            # Without them the search is blind to domains in images, which is no reason not to search.
-            return DomainRouter(rules, sure=sure, missing=str(error))
 
     def walker(self, store: Store) -> FactWalker | None:
         """The walker of the library's graph; None when it has none, or it is switched off."""

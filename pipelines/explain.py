@@ -91,7 +91,7 @@ class Explainer:
 
     def explain(self, request: ExplainRequest) -> Answer:
         """A short explanation, or an abstention when nothing in the library speaks of the finding."""
-        clock, query = StageClock(), request.query()
+        clock, query = StageClock(), self._library.readable(request.query())
         with clock.stage("retrieve"):
             evidence, events = self._evidence(request, query)
         with clock.stage("generate"):

@@ -11,8 +11,8 @@ from typing import Any
 
 from indexers.journal import Journal
 from indexers.manifest import Manifest, read_manifest
-from indexers.sources.images import refuse_dicom
 from indexers.sources.perceptual import ImageKeys
+from indexers.sources.query_images import QueryPictures
 from pipelines import compose
 from pipelines.answer_cards import PageImage
 from pipelines.building import build_library, opened_journal
@@ -28,6 +28,7 @@ from pipelines.measures import folder_bytes, read_rates
 from pipelines.retriever_gate import read_gate
 from pipelines.search import SearchEngine, SearchResult, Withhold
 from pipelines.verification import Checked, Findings, Repair, check_passages, inspect, repair
+from rag.domains.partitions import parse_corpus
 from rag.errors import ConfigError, UsageError
 from rag.pairs import CasePair, PairRetriever
 from rag.protocols import Store
@@ -51,6 +52,7 @@ class Library:
         self._store = store
         self._parts = compose.Parts(settings, folder)
         self._engine: SearchEngine | None = None
+        self._pictures = QueryPictures(settings.cases.burned_in)
 
     @classmethod
     def open(cls, folder: str | Path, settings: Settings | None = None) -> Library:
@@ -101,8 +103,21 @@ class Library:
         """As `search`, with the seconds of each stage; see `SearchEngine.search` for `withhold`."""
         if k < 0:
             raise UsageError(f"k is {k}; it must be 0 or more")
-        refuse_dicom((*query.images, *query.prior_images))
-        return self.engine(rerank=rerank).search(query, k=k, kinds=kinds, withhold=withhold)
+        self._require_documents(query)
+        return self.engine(rerank=rerank).search(self.readable(query), k=k, kinds=kinds, withhold=withhold)
+
+    def readable(self, query: Query) -> Query:
+        """The query with pictures in place of DICOM files, which last until the library is closed."""
+        return self._pictures.readable(query)
+
+    def _require_documents(self, query: Query) -> None:
+        """Raise QueryError for a filter on a document that the library does not have."""
+        wanted = query.filters.get("document", ())
+        if wanted and (self.folder / "journal.sqlite").is_file():
+            with opened_journal(self.folder) as journal:
+                names = journal.names()
+            for name in wanted:
+                parse_corpus(name, names)
 
     def engine(self, *, rerank: bool | None = None) -> SearchEngine:
         """The search engine of this library; `rerank` overrides the settings."""
@@ -147,9 +162,9 @@ class Library:
         )
         if encoder is None:
             raise ConfigError("pairs of images need the channel image on cases; this library has none")
-        files = (*query.images, *query.prior_images)
-        refuse_dicom(files)
-        return PairRetriever(self._store, encoder).retrieve(query, k, images=ImageKeys().of_files(files))
+        shown = self.readable(query)
+        keys = ImageKeys().of_files((*shown.images, *shown.prior_images))
+        return PairRetriever(self._store, encoder).retrieve(shown, k, images=keys)
 
     def page_image(self, passage: Passage) -> PageImage | None:
         """The rendered page that a page or figure stands on, or None when there is none."""
@@ -236,7 +251,8 @@ class Library:
         return self._store
 
     def close(self) -> None:
-        """Release the store."""
+        """Release the store, and delete the pictures made of DICOM query images."""
+        self._pictures.close()
         self._store.close()
 
     def __enter__(self) -> Library:

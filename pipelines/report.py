@@ -107,7 +107,7 @@ class Reporter:
 
         Raises QueryError when an image cannot be read.
         """
-        clock, query = StageClock(), request.query()
+        clock, query = StageClock(), self._library.readable(request.query())
         with clock.stage("retrieve"):
             evidence, events = self._evidence(request, query)
         with clock.stage("generate"):
@@ -135,7 +135,7 @@ class Reporter:
         if named:
             about = self._about.gather(Query(", ".join(named), id=query.id, domain=query.domain), _ABOUT)
             evidence = replace(evidence, hits=(*evidence.hits, *about.evidence.hits))
-        prior = PriorStudy(request.prior_images, request.prior_report, request.patient)
+        prior = PriorStudy(query.prior_images, request.prior_report, request.patient)
         evidence, compared = with_prior(self._library, query, prior, evidence, guard=self._guard)
         for output in request.expert:
             evidence = with_expert(evidence, output)

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 FUSED = "fused"
 """Name under which a hit shows its place and score among those of its own kind."""
 IMAGE = "image"
-"""The channel whose vectors the prototypes of domains were fitted on."""
+"""The embedded encoder's channel of images."""
 Withhold = Callable[[Sequence[Hit]], Sequence[Hit]]
 """Takes a ranked list and gives it without what must not help the query."""
 _UNMOVED = BoostOptions(strength=0.0)
@@ -179,9 +179,9 @@ class SearchEngine:
     def _route(self, query: Query, vectors: Mapping[str, Vector]) -> Route | None:
         if self._ranking.domains is None and query.domain is None:
             return None
-        image = vectors.get(IMAGE)
+        image = vectors.get(self._ranking.router.channel)
         seen = image if isinstance(image, np.ndarray) else None
-        return self._ranking.router.decide(query, image=seen, domain=query.domain)
+        return self._ranking.router.decide(query, image=seen, tags=query.tags, domain=query.domain)
 
     def channel_only(self, query: Query, names: Sequence[str], *, k: int, kinds: Sequence[Kind]) -> list[Hit]:
         """The k best of some channels alone, without lift or rerank: what an ablation compares with the whole."""

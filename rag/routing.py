@@ -1,8 +1,8 @@
 """Routing: how much each passage kind and each medical domain matters for a query, and why.
 
 The rule router weighs kinds by what the query is made of. The domain router adds a posterior over domains from the
-query's image, words and tags. Routing is a boost; it leaves hits out only when a domain was asked for, or when the
-posterior is all but certain.
+query's image, words and tags, and the documents that the question names. Routing is a boost; it leaves hits out only
+when a domain was asked for, or when the posterior is all but certain.
 """
 
 from __future__ import annotations
@@ -13,10 +13,11 @@ from typing import Any, Protocol, runtime_checkable
 
 from rag.domains.combining import Signals, combine
 from rag.domains.names import DOMAINS, Domain, ImageDomain, Posterior, most_probable, parse_domain
+from rag.domains.partitions import choose_corpora
 from rag.domains.records import domain_of, named_domain
 from rag.domains.tags import tag_domain
 from rag.domains.terms import TermMatch, shipped_terms
-from rag.domains.weighing import BoostOptions, boost, restrict
+from rag.domains.weighing import BoostOptions, boost, prefer_documents, restrict
 from rag.types import KINDS, Dropped, Hit, Kind, Matrix, Query
 
 __all__ = [
@@ -61,6 +62,7 @@ class Route:
     """A decision: a weight per kind, a probability per domain, and the reasons in plain words for the trace.
 
     `only`: hits of other domains are left out, because this one was asked for (`asked`) or is all but certain.
+    `documents`: those that the question names; they come first, and nothing is left out for them.
     """
 
     kinds: Mapping[Kind, float]
@@ -68,11 +70,18 @@ class Route:
     reasons: tuple[str, ...] = ()
     only: ImageDomain | None = None
     asked: bool = False
+    documents: tuple[str, ...] = ()
 
     def trace(self) -> dict[str, Any]:
         """The decision as JSON values, without any of the query's text but the words that decided."""
         shares = {domain: round(self.domains[domain], 3) for domain in DOMAINS if self.domains.get(domain, 0) >= 5e-4}
-        return {"step": "route", "domains": shares, "only": self.only, "reasons": list(self.reasons)}
+        return {
+            "step": "route",
+            "domains": shares,
+            "only": self.only,
+            "reasons": list(self.reasons),
+            **({"documents": list(self.documents)} if self.documents else {}),
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,13 +89,16 @@ class DomainRouter:
     """Weights of kinds from `kinds`, a posterior over domains from all that the query offers.
 
     images: prototypes of the library's own images, or prompts of an image-text encoder; None when there are none.
-    sure: the probability from which other domains are left out. missing: what to say when `images` is None.
+    sure: the probability from which other domains are left out. missing: what to say when `images` is None. channel:
+    whose vectors of the query image `images` judges. documents: the names a question can name.
     """
 
     kinds: RuleRouter = field(default_factory=RuleRouter)
     images: DomainModel | None = None
     sure: float = 0.95
     missing: str = NO_PROTOTYPES
+    channel: str = "image"
+    documents: tuple[str, ...] = ()
 
     def route(self, query: Query) -> dict[Kind, float]:
         """A weight in [0, 1] per kind."""
@@ -122,7 +134,10 @@ class DomainRouter:
         reasons = self._reasons(signals, tags)
         if only is not None:
             reasons = (*reasons, f"cases of other domains than {only} are left out")
-        return Route(self.route(query), domains, reasons, _image_domain(only), asked is not None)
+        named = choose_corpora(query.text, self.documents)
+        if named:
+            reasons = (*reasons, f"documents that the question names: {', '.join(named)}")
+        return Route(self.route(query), domains, reasons, _image_domain(only), asked is not None, named)
 
     def _reasons(self, signals: Signals, tags: Mapping[str, str] | None) -> tuple[str, ...]:
         if signals.asked is not None:
@@ -131,7 +146,8 @@ class DomainRouter:
         if signals.tagged is not None and tags is not None:
             found.append(f"tag Modality {tags['Modality'].strip()}: {signals.tagged}")
         if signals.image is not None:
-            found.append(f"image: {_shares(signals.image)}")
+            how = "image" if self.channel == "image" else f"image by prompts of channel {self.channel}"
+            found.append(f"{how}: {_shares(signals.image)}")
         elif signals.has_image:
             found.append(self.missing if self.images is None else "the query image has no vector in the image channel")
         return (*found, *_words(signals.matches))
@@ -148,7 +164,8 @@ def weigh(
     dropped: tuple[Dropped, ...] = ()
     if route.only is not None and (route.asked or any(domain_of(hit.passage) == route.only for hit in hits)):
         hits, dropped = restrict(hits, route.only)
-    return boost(hits, route.domains, options or BoostOptions()), dropped
+    chosen = options or BoostOptions()
+    return prefer_documents(boost(hits, route.domains, chosen), route.documents, chosen), dropped
 
 
 def _filtered(query: Query) -> ImageDomain | None:

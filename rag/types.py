@@ -70,7 +70,8 @@ class Query:
 
     `images` and `prior_images` are files. `options` are the choices of a multiple-choice question, in order.
     `patient` names whose earlier records are looked up, only those before `before_day` when it is given, and only what
-    they say about `region` when it is named. `domain` is the kind of picture asked for, by its exact name.
+    they say about `region` when it is named. `domain` is the kind of picture asked for, by its exact name. `tags` are
+    DICOM tags of the image by keyword, of those that name nobody ("Modality").
     """
 
     text: str = ""
@@ -83,6 +84,7 @@ class Query:
     before_day: float | None = None
     region: str = ""
     domain: str | None = None
+    tags: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         # Python users write images=("cxr.png",); the rest of the system sees paths.

@@ -8,6 +8,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from importlib.resources import files
 
 import numpy as np
@@ -59,6 +60,21 @@ class PromptDomains:
     def _cosines(self, vectors: Matrix) -> Floats:
         found: Floats = unit_rows(vectors).astype(np.float64) @ self.prompts.T.astype(np.float64)
         return found
+
+
+class PromptedDomains:
+    """As `PromptDomains`, for an encoder whose prompts are encoded when the first image comes: words need no model."""
+
+    def __init__(self, encoder: Encoder) -> None:
+        self._encoder = encoder
+
+    def posterior(self, vectors: Matrix) -> dict[Domain, float]:
+        """The mean over the rows of one image. Raises what `prompt_domains` raises."""
+        return self._asked.posterior(vectors)
+
+    @cached_property
+    def _asked(self) -> PromptDomains:
+        return prompt_domains(self._encoder)
 
 
 def prompt_domains(encoder: Encoder, prompts: Mapping[str, Sequence[str]] | None = None) -> PromptDomains:

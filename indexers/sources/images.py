@@ -5,12 +5,11 @@ from __future__ import annotations
 import struct
 import warnings
 import zlib
-from collections.abc import Sequence
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from indexers.sources.dicom_files import SUFFIXES as SUFFIXES_DICOM
 from indexers.sources.dicom_files import has_magic
-from rag.errors import QueryError, SourceError
+from rag.errors import SourceError
 
 FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP")
 """Formats that are opened. Others (FITS, GD, EPS, JPEG 2000) had decompression bombs that pass Pillow's own guard."""
@@ -19,19 +18,12 @@ MAX_PIXELS = 50_000_000
 """Below Pillow's own warning at 89 million; a whole X-ray has about 10 million."""
 
 DICOM_ADVICE = "it is a DICOM file, not a picture; save the picture as PNG or JPEG (a DICOM viewer can) and give that"
-"""What to do with a DICOM file where a picture is wanted: in a question, or named by a record."""
+"""What to do with a DICOM file where a picture is wanted: named by a record."""
 
 
 def looks_dicom(path: Path) -> bool:
     """Whether a file that is no picture is a DICOM file, by its suffix or its magic: then `DICOM_ADVICE` helps."""
     return path.suffix.lower() in SUFFIXES_DICOM or has_magic(path)
-
-
-def refuse_dicom(paths: Sequence[Path]) -> None:
-    """Raise QueryError, saying what to do, when an image of a question is a DICOM file."""
-    for path in paths:
-        if path.is_file() and looks_dicom(path):
-            raise QueryError(f"image {path.name} cannot be searched with: {DICOM_ADVICE}")
 
 
 def resolve_inside(folder: Path, name: str) -> Path:

@@ -57,7 +57,7 @@ def deliver(args: argparse.Namespace, library: Library, query: Query, answer: An
         from pipelines.answer_page import render_answer_page
 
         args.html.parent.mkdir(parents=True, exist_ok=True)
-        args.html.write_text(render_answer_page(query, answer, library.page_image), encoding="utf-8")
+        args.html.write_text(render_answer_page(library.readable(query), answer, library.page_image), encoding="utf-8")
         note(args, f"page written to {args.html}")
     if args.trace:
         _write_trace(args.trace, answer)

@@ -147,7 +147,7 @@ def _write_html(path: Path, library: Library, query: Query, answer: Answer) -> N
     from pipelines.answer_page import render_answer_page
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(render_answer_page(query, answer, library.page_image), encoding="utf-8")
+    path.write_text(render_answer_page(library.readable(query), answer, library.page_image), encoding="utf-8")
 
 
 def _write_traces(path: Path, answers: list[Answer]) -> None:

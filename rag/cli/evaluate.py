@@ -7,7 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rag.cli import evaluate_routing
+from rag.cli import evaluate_relevance, evaluate_routing
 from rag.cli.common import Subcommands, add_library, command, emit_json, note, parse_kinds
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ def add(subcommands: Subcommands) -> None:
     made.add_argument("--no-rerank", action="store_true", help="leave out the cross-encoder")
     made.add_argument("--with-leaks", action="store_true", help="keep the query's own patient, study and image")
     evaluate_routing.add(group)
+    evaluate_relevance.add(group)
 
 
 def run_retrieval(args: argparse.Namespace) -> int:

@@ -91,23 +91,28 @@ def parse_corpus(name: str, documents: Sequence[str]) -> str:
     return name
 
 
+_BEFORE = r"(?:according to|(?:text)?book|atlas|collection|corpus|document|cases (?:of|in|from))"
+_AFTER = r"(?:says?|states?|writes?|describes?|teach(?:es)?|reports?|(?:text)?book|atlas|collection|corpus|document)"
+_SEPARATED = r"[\W_]+"
+_QUOTED = "[\"'“‘«]{}[\"'”’»]"
+
+
 def choose_corpora(text: str, documents: Sequence[str]) -> tuple[str, ...]:
-    """The documents that a question names ("what does anatomy_physiology say about ..."), in their own order.
+    """The documents that a question names ("what does Anatomy Physiology say about ..."), in their own order.
 
-    A name counts when all its words stand in the question in a row, whatever joins them; one word alone must be written
-    as the name is, underscores or digits included, or in quotation marks, because "pathology" is also a word.
+    Names are often words of the question, too ("lung cancer"), so a name counts when it is written as it is, with its
+    underscores or digits; in quotation marks; or, whatever joins its words, beside one that tells a source:
+    "according to", "says", "the textbook".
     """
-    spaced = f" {' '.join(_words(text))} "
-    return tuple(name for name in documents if _is_named(name, text, spaced))
+    return tuple(name for name in documents if name.strip() and _is_named(name, text))
 
 
-def _is_named(name: str, text: str, spaced: str) -> bool:
-    words = _words(name)
-    if len(words) > 1:
-        return f" {' '.join(words)} " in spaced
-    quoted = re.search(rf"[\"'“‘«]{re.escape(name)}[\"'”’»]", text, re.IGNORECASE)
-    return bool(words) and (quoted is not None or (not name.isalpha() and f" {words[0]} " in spaced))
-
-
-def _words(text: str) -> list[str]:
-    return re.findall(r"[^\W_]+", text.casefold())
+def _is_named(name: str, text: str) -> bool:
+    written = re.escape(name)
+    loose = _SEPARATED.join(map(re.escape, re.findall(r"[^\W_]+", name)))
+    if re.search(_QUOTED.format(written), text, re.IGNORECASE):
+        return True
+    if not name.replace(" ", "").isalpha() and re.search(rf"(?<![^\W_]){written}(?![^\W_])", text, re.IGNORECASE):
+        return True
+    cued = rf"\b{_BEFORE}{_SEPARATED}(?:the{_SEPARATED})?{loose}(?![^\W_])|(?<![^\W_]){loose}{_SEPARATED}{_AFTER}\b"
+    return bool(loose) and re.search(cued, text, re.IGNORECASE) is not None

@@ -48,6 +48,19 @@ def boost(hits: Sequence[Hit], posterior: Posterior, options: BoostOptions = _DE
     return sorted(weighed, key=lambda hit: -hit.score)
 
 
+def prefer_documents(hits: Sequence[Hit], documents: Sequence[str], options: BoostOptions = _DEFAULT) -> list[Hit]:
+    """The hits reordered so that those of these documents come first, as `boost` does with domains; none is lost."""
+    if not documents or options.strength == 0 or not any(hit.passage.document in documents for hit in hits):
+        return list(hits)
+    weighed = [
+        replace(
+            hit, score=(1.0 if hit.passage.document in documents else 1 - options.strength) / (options.constant + rank)
+        )
+        for rank, hit in enumerate(hits, start=1)
+    ]
+    return sorted(weighed, key=lambda hit: -hit.score)
+
+
 def _weight(domain: Domain | None, posterior: Posterior, strength: float) -> float:
     neutral = posterior.get("text", 0.0) + posterior.get("unknown", 0.0)
     top = max((share for name, share in posterior.items() if name not in ("text", "unknown")), default=0.0)

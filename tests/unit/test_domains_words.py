@@ -158,11 +158,26 @@ def test_without_tissue_or_between_two_the_search_is_global():
     assert set(tie.terms) == {"brain", "breast"}
 
 
-def test_a_corpus_is_chosen_by_name():
-    documents = ("anatomy_physiology", "pharmacology", "set2")
-    assert choose_corpora("What does Anatomy Physiology say about bone?", documents) == ("anatomy_physiology",)
-    assert choose_corpora("pharmacology of warfarin", documents) == ()
-    assert choose_corpora('in "Pharmacology" and set2', documents) == ("pharmacology", "set2")
-    assert parse_corpus("set2", documents) == "set2"
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("What does Anatomy Physiology say about bone?", ("anatomy_physiology",)),
+        ("According to the Anatomy-Physiology textbook, what is bone?", ("anatomy_physiology",)),
+        ("warfarin (anatomy_physiology)", ("anatomy_physiology",)),
+        ('in "Pharmacology" and set2', ("pharmacology", "set2")),
+        ("the pharmacology book on warfarin", ("pharmacology",)),
+        ("cases from set2 with effusion", ("set2",)),
+        ("pharmacology of warfarin", ()),
+        ("Which anatomy and physiology matters in lung cancer?", ()),
+        ("What causes lung cancer, and what is the prognosis of lung cancer?", ()),
+        ("set23 and aset2", ()),
+    ],
+)
+def test_a_corpus_is_chosen_by_name(text, named):
+    assert choose_corpora(text, ("anatomy_physiology", "pharmacology", "set2", "lung_cancer", " ")) == named
+
+
+def test_a_corpus_that_is_not_there_is_refused_with_the_nearest():
+    assert parse_corpus("set2", ("pharmacology", "set2")) == "set2"
     with pytest.raises(QueryError, match="did you mean 'pharmacology'"):
-        parse_corpus("farmacology", documents)
+        parse_corpus("farmacology", ("pharmacology", "set2"))

@@ -137,3 +137,17 @@ def test_boosting_loses_nothing_and_keeps_the_order_within_a_domain(domains, wei
     for domain in set(domains):
         own = [entry.passage.id for entry in boosted if entry.passage.meta["domain"] == domain]
         assert own == sorted(own)
+
+
+def test_documents_that_the_question_names_come_first_and_none_is_lost():
+    router = DomainRouter(documents=("graph", "set"))
+    route = router.decide(Query("What does the graph collection say of a?"))
+    assert route.documents == ("graph",)
+    assert "documents that the question names: graph" in route.reasons
+    assert route.trace()["documents"] == ["graph"]
+    ranked, dropped = weigh([*HITS, FACT], route)
+    assert names(ranked) == ["fact", "slide", "film", "bare"]
+    assert not dropped
+    assert names(weigh([*HITS, FACT], route, BoostOptions(strength=0))[0]) == names([*HITS, FACT])
+    assert "documents" not in router.decide(Query("What is a?")).trace()
+    assert weigh(HITS, route)[0] == HITS

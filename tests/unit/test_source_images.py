@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from indexers.sources.images import check_image, refuse_dicom, resolve_inside
+from indexers.sources.images import check_image, resolve_inside
 from indexers.sources.page_images import PageImageParser
 from rag.errors import QueryError, SourceError
 
@@ -90,12 +90,5 @@ def test_a_page_image_is_a_book_of_one_page(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["scan.dcm", "scan", "1.2.840.1", "scan.png"])
 def test_a_dicom_file_is_told_from_a_picture_and_what_to_do_is_said(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(b"\0" * 128 + b"DICM" + b"\0" * 64)
-    with pytest.raises(QueryError, match=rf"{name} .*DICOM file.*save the picture as PNG"):
-        refuse_dicom([tmp_path / name])
     with pytest.raises(SourceError, match="index the DICOM file itself with --cases"):
         check_image(tmp_path / name)
-
-
-def test_pictures_and_absent_files_are_not_taken_for_dicom(tmp_path: Path) -> None:
-    Image.new("L", (9, 9)).save(tmp_path / "a.png")
-    refuse_dicom([tmp_path / "a.png", tmp_path / "gone.png", tmp_path / "gone.dcm"])
