@@ -83,6 +83,11 @@ def parse_rules(text: str) -> tuple[Rule, ...]:
     return tuple(_rule(row, terms) for row in data["rules"])
 
 
+def rules_for(path: Path | None) -> tuple[Rule, ...]:
+    """The rules of a file, or those that ship with the package."""
+    return shipped_rules() if path is None else read_rules(path)
+
+
 def check_chain(statements: Sequence[str], rules: Sequence[Rule] | None = None) -> tuple[Violation, ...]:
     """What contradicts itself in a chain of statements about one study, in order; each pair once per rule."""
     read = [label_text(text) for text in statements]

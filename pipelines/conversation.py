@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipelines.checking import reviser_of
-from pipelines.gathering import Gatherer
+from pipelines.consistency import check_chain, rules_for
+from pipelines.gathering import Event, Gatherer
 from pipelines.search import StageClock
 from rag.errors import QueryError
 from rag.grounding.ground import ground
@@ -44,11 +45,12 @@ _SHORT = 3
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """One question as it was asked and as it was understood, and its answer."""
+    """One question as it was asked and as it was understood, the images shown with it, and its answer."""
 
     asked: str
     understood: str
     answer: Answer
+    images: tuple[Path, ...] = ()
 
 
 class Conversation:
@@ -71,6 +73,7 @@ class Conversation:
         self._steps = steps or library.parts.steps()
         options = self._steps.gather if guard is None else replace(self._steps.gather, guard=guard)
         self._gatherer, self._remembered = Gatherer(library, self._steps.selector, options), remembered
+        self._library, self._rules = library, rules_for(library.settings.answer.consistency)
         self._images: tuple[Path, ...] = ()
         self._topic = ""
         self.turns: tuple[Turn, ...] = ()
@@ -92,6 +95,7 @@ class Conversation:
         understood = rewritten(question, self._topic)
         self._images = tuple(Path(image) for image in images) or self._images
         query = Query(understood, self._images, f"turn-{len(self.turns) + 1}", tuple(options))
+        query = self._library.readable(query)
         clock = StageClock()
         with clock.stage("retrieve"):
             found = self._gatherer.gather(query, kinds)
@@ -102,10 +106,22 @@ class Conversation:
             revise = reviser_of(self._steps.generator)
             answer = ground(query, draft, evidence, self._steps.judge, self._steps.policy, revise)
         event = {"step": "follow_up", "rewritten": understood != question, "remembered": len(self._memory())}
-        answer = replace(answer, seconds=dict(clock.seconds), trace=(*found.events, event, *answer.trace))
+        events = (*found.events, event, *answer.trace, *self._contradictions(answer))
+        answer = replace(answer, seconds=dict(clock.seconds), trace=events)
         self._topic = topic_of(question) if understood == question and topic_of(question) else self._topic
-        self.turns = (*self.turns, Turn(question, understood, answer))
+        self.turns = (*self.turns, Turn(question, understood, answer, self._images))
         return answer
+
+    def _contradictions(self, answer: Answer) -> list[Event]:
+        """Claims that cannot stand beside earlier ones on the same images; both stay, which is wrong nobody knows."""
+        earlier = [(n, turn) for n, turn in enumerate(self.turns, 1) if turn.images and turn.images == self._images]
+        said = [(n, claim.text) for n, turn in earlier for claim in turn.answer.claims]
+        found = check_chain([*(text for _, text in said), *(claim.text for claim in answer.claims)], self._rules)
+        return [
+            {"step": "consistency", "rule": one.rule, "turn": said[one.first][0], "claim": one.second - len(said)}
+            for one in found
+            if one.first < len(said) <= one.second
+        ]
 
     def _memory(self) -> tuple[Hit, ...]:
         """Passages of earlier turns: cited ones of the latest turns first, then others that were evidence."""

@@ -6,13 +6,14 @@ composed of sentences on which the reports of similar cases agree. Either way it
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipelines.answering import is_degraded, writer_for
 from pipelines.checking import reviser_of
-from pipelines.consistency import check_chain
+from pipelines.consistency import Rule, check_chain, rules_for
 from pipelines.expert import ExpertOutput, with_expert
 from pipelines.gathering import Event, Gatherer, GatherOptions
 from pipelines.search import StageClock
@@ -100,7 +101,7 @@ class Reporter:
         self._about = Gatherer(library, FixedK(self._options.passages), about)
         self._composer = ReportComposer(self._options.consensus)
         self._writer = writer_for(library.settings, self._composer, prompt="report", model=model)
-        self._guard = chosen
+        self._guard, self._rules = chosen, rules_for(library.settings.answer.consistency)
 
     def report(self, request: ReportRequest) -> Answer:
         """A report whose every sentence was checked against what it cites, or an abstention with its reason.
@@ -111,7 +112,7 @@ class Reporter:
         with clock.stage("retrieve"):
             evidence, events = self._evidence(request, query)
         with clock.stage("generate"):
-            written, contradictions = without_contradictions(self._writer.write(query, evidence))
+            written, contradictions = without_contradictions(self._writer.write(query, evidence), self._rules)
         with clock.stage("check"):
             revise = reviser_of(self._writer)
             answer = ground(query, written.draft, evidence, self._steps.judge, self._steps.policy, revise)
@@ -142,11 +143,11 @@ class Reporter:
         return evidence, [*events, *compared]
 
 
-def without_contradictions(written: Written) -> tuple[Written, list[Event]]:
+def without_contradictions(written: Written, rules: Sequence[Rule] | None = None) -> tuple[Written, list[Event]]:
     """The draft without statements that contradict each other: which one is wrong, nobody knows here."""
     # What was and what is may well differ: only statements on this study are held against each other.
     now = [i for i, section in enumerate(written.sections) if section not in {"prior", "change"}]
-    found = check_chain([written.draft.claims[i].text for i in now])
+    found = check_chain([written.draft.claims[i].text for i in now], rules)
     dropped = {now[index] for one in found for index in (one.first, one.second)}
     kept = [i for i in range(len(written.draft.claims)) if i not in dropped]
     draft = replace(written.draft, claims=tuple(written.draft.claims[i] for i in kept))

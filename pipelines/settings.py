@@ -220,6 +220,7 @@ class AnswerSettings(_Section):
     prompt_tokens: int = Field(6000, ge=200, description="texts of a prompt at the most; evidence beyond is left out")
     evidence_images: int = Field(0, ge=0, description="pictures of passages that a model is shown")
     statements: int = Field(6, ge=1, le=24, description="statements a model may make per section")
+    consistency: Path | None = Field(None, description="rules on what contradicts; none: those for chest films")
 
 
 class VlmSettings(_Section):

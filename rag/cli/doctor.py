@@ -13,7 +13,7 @@ from rag.cli.common import Subcommands, command, emit_json, settings
 PACKAGES = ("numpy", "onnxruntime", "pymupdf", "qdrant-edge-py", "qdrant-client", "tokenizers", "pillow", "pydantic")
 OPTIONAL = {
     "torch": "models", "colpali-engine": "models", "sentence-transformers": "models", "rapidocr": "ocr",
-    "llama-index-core": "llama-index", "vllm": "vllm", "pydicom": "dicom",
+    "llama-index-core": "llama-index", "vllm": "vllm", "pydicom": "dicom", "openai": "vlm",
 }  # fmt: skip
 PYMUPDF_FLOOR = (2, 0)
 """PyMuPDF 2.0 carries MuPDF 1.28, the first with the fix of CVE-2026-3308 (out-of-bounds read on hostile images)."""

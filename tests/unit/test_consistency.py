@@ -2,8 +2,11 @@
 
 import pytest
 
-from pipelines.consistency import check_chain, contradictory, parse_rules, read_rules, shipped_rules
+from pipelines.consistency import check_chain, contradictory, parse_rules, read_rules, rules_for, shipped_rules
+from pipelines.report import without_contradictions
 from rag.errors import ConfigError
+from rag.generators.vlm_request import Written
+from rag.types import Draft, DraftClaim
 
 MARROW = """
 terms:
@@ -87,3 +90,14 @@ def test_rules_that_cannot_be_used_are_named(text):
 def test_rules_of_a_file_that_is_not_there(tmp_path):
     with pytest.raises(ConfigError, match="cannot be read"):
         read_rules(tmp_path / "no.yaml")
+
+
+def test_a_report_keeps_to_rules_of_your_own(tmp_path):
+    (tmp_path / "rules.yaml").write_text(MARROW)
+    texts = ["The smear is of poor quality.", "The smear is of good quality.", "The marrow is cellular."]
+    claims = tuple(DraftClaim(text, "p1", text) for text in texts)
+    written = Written(Draft(claims, confidence=1.0), ("findings",) * 3)
+    kept, events = without_contradictions(written, rules_for(tmp_path / "rules.yaml"))
+    assert [claim.text for claim in kept.draft.claims] == ["The marrow is cellular."]
+    assert [(event["rule"], event["claims"]) for event in events] == [("good smear excludes poor smear", [0, 1])]
+    assert without_contradictions(written, rules_for(None))[0] == written

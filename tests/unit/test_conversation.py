@@ -3,6 +3,7 @@
 import pytest
 
 from pipelines.assistant import Steps
+from pipelines.config import load_settings
 from pipelines.conversation import Conversation, rewritten, topic_of, with_memory
 from pipelines.gathering import GatherOptions
 from pipelines.search import SearchResult
@@ -45,7 +46,8 @@ def test_the_topic_is_what_a_question_names():
     assert len(topic_of(" ".join(f"word{i}" for i in range(50))).split()) == 8
 
 
-TEXTS = {"p1": "A pleural effusion is fluid.", "p2": "It blunts the angle.", "p3": "A keloid is a scar."}
+TEXTS = {"p1": "A pleural effusion is fluid.", "p2": "It blunts the angle.", "p3": "A keloid is a scar.",
+         "heart": "The heart size is normal.", "big": "There is cardiomegaly."}  # fmt: skip
 PAGES = {name: Passage(name, "page", "book", text, PageLocator(1)) for name, text in TEXTS.items()}
 
 
@@ -54,6 +56,13 @@ class Library:
 
     def __init__(self, *turns):
         self.turns, self.asked = list(turns), []
+
+    @property
+    def settings(self):
+        return load_settings("embedded").settings
+
+    def readable(self, query):
+        return query
 
     @property
     def parts(self):
@@ -97,6 +106,21 @@ def test_a_new_question_is_a_new_topic_and_images_stay_until_others_come():
     conversation.ask("Is it painful?", images=["b.png"])
     assert [query.text for query in library.asked][1:] == ["What is a keloid?", "Is it painful? (keloid)"]
     assert [query.images[0].name for query in library.asked] == ["a.png", "a.png", "b.png"]
+
+
+def test_an_answer_that_contradicts_an_earlier_one_on_the_same_image_names_the_turn():
+    library = Library(["p1"], ["heart"], ["big"], ["big"])
+    conversation = talk(library, quoting("p1"), quoting("heart"), quoting("big"), quoting("big"))
+    conversation.ask("What is a pleural effusion?")
+    conversation.ask("How large is the heart?", images=["a.png"])
+    answer = conversation.ask("Is there cardiomegaly?")
+    events = [event for event in answer.trace if event["step"] == "consistency"]
+    rules = {"a finding is both present and absent", "normal heart excludes enlarged heart"}
+    assert {event["rule"] for event in events} == rules
+    assert all((event["turn"], event["claim"]) == (2, 0) for event in events)
+    assert answer.claims, "which of the two is wrong nobody knows: both stay"
+    other = conversation.ask("Is there cardiomegaly?", images=["b.png"])
+    assert not [event for event in other.trace if event["step"] == "consistency"]
 
 
 def test_memory_is_bounded_and_holds_each_passage_once():
