@@ -127,13 +127,14 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=120)
     parser.add_argument("--singles", type=int, default=50, help="single questions beside them at the most; 0 for none")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--unseen", action="store_true", help="join in wordings that the planner was not made with")
     parser.add_argument("--words-only", action="store_true", help="grade by words, without the cross-encoder")
     parser.add_argument("--remember", type=Path, help="a file that keeps searches and scores between calls")
     parser.add_argument("--out", type=Path, help="write the figures as JSON")
     args = parser.parse_args()
     rows = [row for path in args.queries for row in read_rows(path)]
     singles = single_questions(rows, args.books)
-    options = MultipartOptions(count=args.count, seed=args.seed)
+    options = MultipartOptions(count=args.count, seed=args.seed, unseen=args.unseen)
     sets = {"two parts": multipart_questions(singles, options)}
     planner = Planner(split_question)
     split = [one for one in singles if len(planner.parts(Query(text=one.text))) > 1]

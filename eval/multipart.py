@@ -3,7 +3,8 @@
 Method. Two query rows make a question when their right pages lie in one book, at least `apart` pages from one another,
 so that no page serves both. A row that asks is taken as it stands; a row that describes or defines is quoted: "Which
 term or figure does '...' describe?". The two are joined in three wordings in turn: two sentences, one sentence with
-"and", and "First, ... Second, ...". Rows are paired in the order of a seeded shuffle, each used once at most.
+"and", and "First, ... Second, ...". Four other wordings, which the planner's rules were not made with, stand apart
+(`unseen`). Rows are paired in the order of a seeded shuffle, each used once at most.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ from rag.rows import Row, question_of, row_id
 from rag.types import Hit
 from rag.wording import is_question
 
+SEEN, UNSEEN = 3, 4
+"""How many wordings the planner's rules were made with, and how many not."""
 MOST_WORDS = 60
 """A description of a picture can have hundreds of words: nobody asks that beside another question."""
 
@@ -47,12 +50,16 @@ class MultipartQuestion:
 
 @dataclass(frozen=True, slots=True)
 class MultipartOptions:
-    """How many questions are made at the most, how far apart their parts lie in pages, and the seed of the shuffle."""
+    """How many questions are made at the most, how far apart their parts lie in pages, and the seed of the shuffle.
+
+    `unseen`: joined in the wordings that the planner's rules were not made with.
+    """
 
     count: int = 120
     apart: int = 6
     seed: int = 0
     books: tuple[str, ...] = ()
+    unseen: bool = False
 
     def __post_init__(self) -> None:
         if self.count < 1 or self.apart < 1:
@@ -91,19 +98,26 @@ def multipart_questions(
         place = next((i for i, other in enumerate(left) if _apart(first, other, options.apart)), None)
         if place is not None:
             second = left.pop(place)
-            text = joined(first.text, second.text, len(made) % 3)
+            wording = SEEN + len(made) % UNSEEN if options.unseen else len(made) % SEEN
+            text = joined(first.text, second.text, wording)
             made.append(MultipartQuestion(f"{first.id} + {second.id}", text, (first.gold, second.gold)))
     return made
 
 
 def joined(first: str, second: str, wording: int) -> str:
-    """Two questions in one: 0 as two sentences, 1 as one sentence, 2 as a first and a second."""
+    """Two questions in one: 0 as two sentences, 1 as one sentence, 2 as a first and a second; 3 to 6 are the unseen."""
     one, two = asked(first), asked(second)
-    if wording == 0:
-        return f"{one} {two}"
-    if wording == 1:
-        return f"{one.rstrip('?.')}, and {_small(two)}"
-    return f"First, {_small(one)} Second, {_small(two)}"
+    begun, going_on = _small(one).rstrip("?."), _small(two)
+    wordings = (
+        f"{one} {two}",
+        f"{one.rstrip('?.')}, and {going_on}",
+        f"First, {_small(one)} Second, {going_on}",
+        f"{one} Also, {going_on}",
+        f"Can you tell me {begun}; separately, {going_on}",
+        f"a) {one} b) {two}",
+        f"Two things: {begun} - and {going_on}",
+    )
+    return wordings[wording]
 
 
 def asked(text: str) -> str:

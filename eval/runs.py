@@ -13,6 +13,7 @@ import platform
 import subprocess
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import cache
 from importlib.metadata import distributions
 from itertools import count
 from pathlib import Path
@@ -123,8 +124,15 @@ def describe_environment(library_fingerprint: str | None = None) -> dict[str, An
         "cpus": os.cpu_count(),
         "commit": git_commit(Path(__file__).resolve().parents[1]),
         "library": library_fingerprint,
-        "packages": dict(sorted((found.name, found.version) for found in distributions())),
+        "packages": dict(_packages()),
     }
+
+
+@cache
+def _packages() -> tuple[tuple[str, str], ...]:
+    """Name and version of what is installed; each metadata file is read once, which takes most of a second in all."""
+    read = (found.metadata for found in distributions())
+    return tuple(sorted((data["Name"], data["Version"]) for data in read if data["Name"] and data["Version"]))
 
 
 def git_commit(checkout: Path) -> str | None:

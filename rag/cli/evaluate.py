@@ -5,9 +5,17 @@ from __future__ import annotations
 import argparse
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from rag.cli import evaluate_relevance, evaluate_routing
+from rag.cli import (
+    evaluate_answers,
+    evaluate_citations,
+    evaluate_convert,
+    evaluate_questions,
+    evaluate_relevance,
+    evaluate_reports,
+    evaluate_routing,
+)
 from rag.cli.common import Subcommands, add_library, command, emit_json, note, parse_kinds
 
 if TYPE_CHECKING:
@@ -27,8 +35,13 @@ def add(subcommands: Subcommands) -> None:
     made.add_argument("--baseline", choices=["bm25"], help="also run plain BM25 over the same passages")
     made.add_argument("--no-rerank", action="store_true", help="leave out the cross-encoder")
     made.add_argument("--with-leaks", action="store_true", help="keep the query's own patient, study and image")
+    evaluate_answers.add(group)
+    evaluate_citations.add(group)
+    evaluate_reports.add(group)
+    evaluate_convert.add(group)
     evaluate_routing.add(group)
     evaluate_relevance.add(group)
+    evaluate_questions.add(group)
 
 
 def run_retrieval(args: argparse.Namespace) -> int:
@@ -49,7 +62,9 @@ def run_retrieval(args: argparse.Namespace) -> int:
         kinds = parse_kinds(args.kinds) if args.kinds else ()
         options = RetrievalOptions(channels=_channels(library), kinds=kinds, exclude_leaks=not args.with_leaks)
         baseline = Bm25Baseline(library.passages("page")) if args.baseline else None
-        run = RetrievalRun(folder, options, baseline, _without_secrets(library), library.manifest.fingerprint)
+        run = RetrievalRun(
+            folder, options, baseline, evaluate_answers.without_secrets(library), library.manifest.fingerprint
+        )
         report, document = measure(JudgedSearch(library.engine(rerank=False if args.no_rerank else None)), dataset, run)
     if args.json:
         emit_json(document)
@@ -64,10 +79,3 @@ def _channels(library: Library) -> dict[Kind, tuple[str, ...]]:
     for channel in library.parts.channels():
         found[channel.kind] = (*found.get(channel.kind, ()), channel.name)
     return found
-
-
-def _without_secrets(library: Library) -> dict[str, Any]:
-    settings = library.settings.model_dump(mode="json")
-    if settings["store"]["api_key"]:
-        settings["store"]["api_key"] = "(set)"
-    return settings

@@ -43,9 +43,9 @@ OUTCOMES = {"answered", "degraded", "low_confidence", "no_verified_claim", "no_e
 class Host:
     """A server that is started when it is needed, and can be killed."""
 
-    def __init__(self, folder):
-        self.model, self.log = checkpoint("qwen2_5_vl", folder / "model"), folder / "log"
-        self.settings = settings_for("qwen2_5_vl").model_copy(update={"max_tokens": 400, "timeout_s": 180.0})
+    def __init__(self, folder, family="qwen2_5_vl"):
+        self.model, self.log = checkpoint(family, folder / "model"), folder / "log"
+        self.settings = settings_for(family).model_copy(update={"max_tokens": 400, "timeout_s": 180.0})
         self._process, self._stack = None, ExitStack()
 
     @property
@@ -365,3 +365,26 @@ def test_a_server_that_hangs_is_waited_for_until_the_deadline(library, host):
     with open_chat_model(host.settings) as patient:
         asked(library, patient, copying, [QUESTION])
     kill(running)
+
+
+@pytest.fixture(scope="module")
+def gemma(host, tmp_path_factory):
+    host.close()  # two servers at once would share the cores; this one starts again when it is needed
+    made = Host(tmp_path_factory.mktemp("gemma"), "gemma3")
+    yield made
+    made.close()
+
+
+def test_gemma3_answers_and_reports_by_the_same_pipeline(library, gemma, questions, sample):
+    assert gemma.process.poll() is None
+    chosen = [questions[0], questions[4], questions[-1]]
+    with open_chat_model(gemma.settings) as model:
+        answers = asked(library, model, copying, chosen, vlm=gemma.settings)
+        assert any(answer.stop_reason == "answered" for answer in answers)
+        wilder = asked(library, model, wild, chosen, vlm=gemma.settings)
+        assert all(is_degraded(answer) or answer.abstained for answer in wilder)
+        heard = Overheard(model, copying)
+        request = ReportRequest((sample.cases.parent / "images" / "cxr-001.png",), indication="Breathless")
+        report = Reporter(library, model=heard, guard=Guard()).report(request)
+        sound(report, heard.said)
+        assert heard.said
