@@ -136,7 +136,7 @@ class Gatherer:
             # Records of the patient asked about come by look-up, which knows the day: likeness would show later ones.
             return guarded(QueryOrigin(query.patient), hits, _OWN_PATIENT) if query.patient else Guarded(tuple(hits))
         images = tuple(dict.fromkeys((*query.images, *asked.images)))
-        origin = QueryOrigin(query.patient, images=self._keys.of_files(images))
+        origin = QueryOrigin(query.patient, query.study, images=self._keys.of_files(images))
         cosines = single_image_cosines(hits, guard.channel) if len(asked.images or query.images) == 1 else {}
         return guarded(origin, hits, guard, Likeness(self._keys.of_passage, cosines))
 

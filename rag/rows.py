@@ -74,7 +74,7 @@ def _query(data: Mapping[str, Any], identity: str, folder: Path) -> Query:
     return Query(
         text=text, images=images, id=identity, options=options, prior_images=images_of(data, "prior_image", folder),
         patient=text_of(data, "patient_id"), before_day=_day(data), region=text_of(data, "region") or "",
-        domain=_domain(data),
+        domain=_domain(data), study=text_of(data, "study_id") or text_of(data, "case_id"),
     )  # fmt: skip
 
 

@@ -71,7 +71,8 @@ class Query:
     `images` and `prior_images` are files. `options` are the choices of a multiple-choice question, in order.
     `patient` names whose earlier records are looked up, only those before `before_day` when it is given, and only what
     they say about `region` when it is named. `domain` is the kind of picture asked for, by its exact name. `tags` are
-    DICOM tags of the image by keyword, of those that name nobody ("Modality").
+    DICOM tags of the image by keyword, of those that name nobody ("Modality"). `study` is the study that the question
+    comes from, for the leakage guard.
     """
 
     text: str = ""
@@ -85,6 +86,7 @@ class Query:
     region: str = ""
     domain: str | None = None
     tags: Mapping[str, str] = field(default_factory=dict)
+    study: str | None = None
 
     def __post_init__(self) -> None:
         # Python users write images=("cxr.png",); the rest of the system sees paths.

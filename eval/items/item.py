@@ -113,6 +113,7 @@ class Item:
             options=tuple(self.options.values()),
             prior_images=tuple(image.path for image in self.prior_images if image.path),
             patient=self.patient,
+            study=self.study,
         )
 
 

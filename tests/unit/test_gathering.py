@@ -113,6 +113,13 @@ def test_all_withheld_means_nothing_is_shown():
     assert len(found.evidence.dropped) == 3
 
 
+def test_the_guard_knows_a_question_s_own_study_by_name():
+    study = RECORDS[0].locator.study
+    found = gather(ScriptedLibrary(ranking(RECORDS[0], OTHER)), Query(text="effusion?", study=study), guard=Guard())
+    assert [hit.passage.id for hit in found.evidence.hits] == [OTHER.id]
+    assert "same study" in {one.reason for one in found.evidence.dropped}
+
+
 def test_a_guarded_question_with_a_day_sees_earlier_records_of_its_patient():
     found = gather(ScriptedLibrary(ranking(PAGE)), Query(text="?", patient="p", before_day=5), guard=Guard())
     assert ids(found.evidence) == ["case-r1", "page-1"]
