@@ -1,13 +1,15 @@
 """Does an answer abstain when the library cannot answer, and only then?
 
 Run: python -m benchmarks.unanswerable [--library DIR --queries F...] [--answers F...] [--per-arm 100] [--out ROWS]
-     [--seed 0] [--document docs/abstain.md] [--rows ROWS]
+     [--seed 0] [--splits 50] [--document docs/abstain.md] [--rows ROWS]
 
-Asks answerable questions with known pages, and three kinds that have no answer: `other_book` (the same questions when
+Asks answerable questions with known pages, and questions that have no answer: `other_book` (the same questions when
 only the other books may be searched), `nonsense` (words of the library shuffled together, and invented terms), and
-`removed` (the pages that answer are taken away, and every page that prints the answer, read from --answers, or most of
-the question's words). Without arguments it asks the sample library, which has one book, so `other_book` is left out.
---rows measures answers that --out kept.
+evidence removed, in two readings. `removed`: the pages that answer, their neighbours, and every page and figure that
+prints the answer (read from --answers; without them, one that prints most of the question's words) are taken away, so
+that nothing left can tell it but in other words. `removed_gold`: only the pages that answer are taken away; the rest of
+the book may well tell the answer again, and an answer whose quote prints it is counted as right. Without arguments it
+asks the sample library, which has one book, so `other_book` is left out. --rows measures answers that --out kept.
 """
 
 from __future__ import annotations
@@ -20,19 +22,18 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
+from benchmarks.abstain_figures import curve_rows, measured
 from benchmarks.abstain_page import write_page
 from benchmarks.history import record
 from eval.datasets import QueryItem, load_queries
-from eval.gold import unit_of
-from pipelines.assistant import Assistant
+from eval.gold import Unit, unit_of
 from pipelines.library import Library
-from pipelines.search import SearchResult, Withhold
-from rag.grounding.abstention import AnswerRow, FitAbstention, figures_at, fit_threshold, folds, risk_coverage, summary
+from pipelines.trial_answers import Trial, TrialAssistant
+from rag.grounding.abstention import AnswerRow
 from rag.rows import read_rows
 from rag.sentences import content_stems, words
-from rag.types import Kind, Query
+from rag.types import Answer, Kind, Passage, Query
 
 KINDS: tuple[Kind, ...] = ("page", "figure")
 _SYLLABLES = "bra cor dil fen gam hyo jun kel lom mur nop ost pir quo rel sut tav ulo vex wim xan yol zer"
@@ -48,30 +49,14 @@ _TEMPLATES = (
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A question of one arm: what may be searched, and what its answer must cite. No gold: it has no answer."""
+    """A question of one arm: what may be searched, and what its answer must cite or say. No gold: it has no answer."""
 
     arm: str
     query: Query
-    gold: frozenset[tuple[str, ...]] = frozenset()
+    cluster: str
+    gold: frozenset[Unit] = frozenset()
     removed: frozenset[str] = frozenset()
-
-
-class Without:
-    """A library without some passages: they are searched for, and withheld."""
-
-    def __init__(self, library: Library) -> None:
-        self._library = library
-        self.removed: frozenset[str] = frozenset()
-        self.parts, self.history, self.get = library.parts, library.history, library.get
-
-    def search_timed(
-        self, query: Query, *, k: int, kinds: Sequence[Kind], withhold: Withhold | None = None
-    ) -> SearchResult:
-        """As the library, deeper by what is taken away."""
-        depth = k if not self.removed else 3 * k
-        found = self._library.search_timed(query, k=depth, kinds=kinds, withhold=withhold)
-        kept = tuple(hit for hit in found.hits if hit.passage.id not in self.removed)
-        return replace(found, hits=kept[:k])
+    told: str = ""
 
 
 def main() -> None:
@@ -82,44 +67,19 @@ def main() -> None:
     parser.add_argument("--answers", type=Path, action="append", default=[], help="rows with id and answer_text")
     parser.add_argument("--per-arm", type=int, default=100)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--target", type=float, default=0.9)
+    parser.add_argument("--splits", type=int, default=50)
     parser.add_argument("--out", type=Path)
     parser.add_argument("--rows", type=Path)
-    parser.add_argument("--without", action="append", default=[], metavar="ARM", help="an arm that is not counted")
     parser.add_argument("--document", type=Path)
     parser.add_argument("--source", help="for --document: what was asked, of which library")
     parser.add_argument("--remarks", help="for --document: what the figures mean")
     args = parser.parse_args()
-    rows = kept_rows(args.rows) if args.rows else ask_all(args)
-    rows = [row for row in rows if row.arm not in args.without]
-    found = measured(rows, args.target)
+    rows = [AnswerRow(**row.data) for row in read_rows(args.rows)] if args.rows else ask_all(args)
+    found = measured(rows, args.splits)
     if args.document:
         told = {name: getattr(args, name) or "" for name in ("source", "remarks")}
-        write_page(args.document, rows, found, told)
+        write_page(args.document, curve_rows(rows), found, told)
     print(json.dumps(record("unanswerable", found), indent=2))
-
-
-def kept_rows(path: Path) -> list[AnswerRow]:
-    """Rows that an earlier run kept."""
-    return [AnswerRow(**row.data) for row in read_rows(path)]
-
-
-def measured(rows: Sequence[AnswerRow], target: float) -> dict[str, Any]:
-    """At the default threshold, and at thresholds fitted on the other folds' questions."""
-    fitted: list[AnswerRow] = []
-    thresholds = []
-    for train, test in folds(rows, 5):
-        threshold = fit_threshold(train, FitAbstention("balanced", target)).value
-        thresholds.append(threshold)
-        # Confidence against the fold's own threshold, so that one cut at 0 serves all.
-        fitted.extend(replace(row, confidence=row.confidence - threshold) for row in test)
-    return {
-        "n": len(rows),
-        "default": {"threshold": 0.5, **figures_at(rows, 0.5)},
-        "fitted": {"thresholds": [round(value, 4) for value in thresholds], **figures_at(fitted, 0.0)},
-        "curve": summary(rows),
-        "table": [asdict(point) for point in risk_coverage(rows, [0.1 * i for i in range(1, 11)])],
-    }
 
 
 def ask_all(args: argparse.Namespace) -> list[AnswerRow]:
@@ -127,27 +87,12 @@ def ask_all(args: argparse.Namespace) -> list[AnswerRow]:
     folder, paths = (args.library, args.queries) if args.library else sample_questions()
     rng = random.Random(args.seed)
     items = [item for item in load_queries(paths).items if not item.query.images]
+    rows: list[AnswerRow] = []
     with Library.open(folder) as library:
-        opened = Without(library)
-        steps = library.parts.steps()
-        # Below every threshold nothing is lost: the confidence of each answer is what is measured.
-        steps = replace(steps, policy=replace(steps.policy, min_confidence=0.0, min_choice_confidence=0.0))
-        assistant = Assistant(opened, steps)
-        rows = []
+        assistant = TrialAssistant(library)
         for asked in arms(library, items, answers_of(args.answers), args.per_arm, rng):
-            opened.removed = asked.removed
-            answer = assistant.ask(asked.query, kinds=KINDS)
-            cited = {unit_of(citation.passage) for citation in answer.citations}
-            rows.append(
-                AnswerRow(
-                    asked.query.id,
-                    asked.arm,
-                    bool(asked.gold),
-                    bool(cited & asked.gold),
-                    answer.confidence,
-                    asked.query.id.removesuffix("/other").removesuffix("/removed"),
-                )
-            )
+            trial = assistant.ask(asked.query, KINDS, asked.removed)
+            rows.append(_row(asked, trial))
             if args.out:
                 # Row by row: an hour of answers is not lost with the process.
                 with args.out.open("a" if len(rows) > 1 else "w", encoding="utf-8") as stream:
@@ -155,6 +100,18 @@ def ask_all(args: argparse.Namespace) -> list[AnswerRow]:
             if len(rows) % 25 == 0:
                 print(f"{len(rows)} asked", file=sys.stderr)
     return rows
+
+
+def _row(asked: Asked, trial: Trial) -> AnswerRow:
+    right, confidence = _is_right(asked, trial.answer), trial.answer.confidence
+    return AnswerRow(asked.query.id, asked.arm, bool(asked.gold), right, confidence, asked.cluster, trial.signals)
+
+
+def _is_right(asked: Asked, answer: Answer) -> bool:
+    """Whether the answer cites a gold page; where those were taken away, whether a quote still prints the answer."""
+    if asked.gold:
+        return bool({unit_of(citation.passage) for citation in answer.citations} & asked.gold)
+    return bool(asked.told) and any(_prints(citation.quote, asked.told) for citation in answer.citations)
 
 
 def answers_of(paths: Sequence[Path]) -> dict[str, str]:
@@ -176,31 +133,41 @@ def arms(
     for name in dict.fromkeys(item.set_name for item in items):
         own = [item for item in items if item.set_name == name]
         for item in rng.sample(own, min(n, len(own))):
-            query = item.query
-            yield Asked("answerable", query, frozenset(item.gold))
-            gold_books = {unit[1] for unit in item.gold}
-            others = tuple(book for book in books if book not in gold_books)
+            query, cluster = item.query, min("/".join(unit) for unit in item.gold)
+            yield Asked("answerable", query, cluster, frozenset(item.gold))
+            others = tuple(book for book in books if book not in {unit[1] for unit in item.gold})
             if others:
-                yield Asked("other_book", replace(query, id=f"{query.id}/other", filters={"document": others}))
+                elsewhere = replace(query, id=f"{query.id}/other", filters={"document": others})
+                yield Asked("other_book", elsewhere, cluster)
             answer = answers.get(query.id.partition(":")[2], "")
             if answers and not 1 <= len(content_stems(answer)) <= _TERM:
                 continue  # a whole sentence stands nowhere in the same words: which pages hold it is not known
-            gone = frozenset(
-                page.id for page in pages if unit_of(page) in item.gold or _tells(page.text, query.text, answer)
-            )
-            yield Asked("removed", replace(query, id=f"{query.id}/removed"), removed=gone)
+            yield from _removed(pages, item, answer, cluster)
     vocabulary = sorted({word for page in pages for word in words(page.text) if word.isalpha() and len(word) > 4})
     for i in range(n):
-        yield Asked("nonsense", Query(text=nonsense(vocabulary, rng), id=f"nonsense-{i}"))
+        yield Asked("nonsense", Query(text=nonsense(vocabulary, rng), id=f"nonsense-{i}"), f"nonsense/{i}")
+
+
+def _removed(pages: Sequence[Passage], item: QueryItem, answer: str, cluster: str) -> Iterator[Asked]:
+    """A question whose evidence is taken away: all that may tell the answer, and only the pages known to."""
+    query = item.query
+    near = {(kind, book, str(int(page) + step)) for kind, book, page in item.gold for step in (-1, 0, 1)}
+    all_told = frozenset(page.id for page in pages if unit_of(page) in near or _tells(page.text, query.text, answer))
+    yield Asked("removed", replace(query, id=f"{query.id}/removed"), cluster, removed=all_told)
+    gold = frozenset(page.id for page in pages if unit_of(page) in item.gold)
+    yield Asked("removed_gold", replace(query, id=f"{query.id}/gold"), cluster, removed=gold, told=answer)
 
 
 def _tells(text: str, question: str, answer: str) -> bool:
     """Whether a page may answer a question, gold or not: it prints the answer, or most words of the question."""
-    held = content_stems(text)
     if answer:
-        return f" {' '.join(content_stems(answer))} " in f" {' '.join(held)} "
+        return _prints(text, answer)
     wanted = set(content_stems(question))
-    return len(wanted & set(held)) >= _MOST_WORDS * len(wanted)
+    return len(wanted & set(content_stems(text))) >= _MOST_WORDS * len(wanted)
+
+
+def _prints(text: str, answer: str) -> bool:
+    return f" {' '.join(content_stems(answer))} " in f" {' '.join(content_stems(text))} "
 
 
 def nonsense(vocabulary: Sequence[str], rng: random.Random) -> str:

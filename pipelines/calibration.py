@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping
 from dataclasses import asdict
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from indexers.manifest import write_atomic
-from rag.errors import IndexMismatch, StoreError, VesaliusError
+from rag.errors import ConfigError, IndexMismatch, StoreError, VesaliusError
 from rag.grounding.abstention import Abstention
 from rag.selectors import Calibration, Fitted, SelectionOptions, make_selector
 
@@ -22,6 +24,7 @@ __all__ = [
 ]  # fmt: skip
 
 FILE = "calibration.json"
+logger = logging.getLogger(__name__)
 
 
 class CalibrationMismatch(IndexMismatch):
@@ -72,13 +75,42 @@ def save_abstention(folder: Path, fingerprint: str, fitted: Mapping[str, Abstent
     return _write(folder, {**known, "abstention": rows})
 
 
-def load_abstention(folder: Path, fingerprint: str) -> dict[str, Abstention]:
-    """The thresholds fitted for a library, by kind of question; empty when none were fitted. Raises as above."""
+def load_abstention(folder: Path, fingerprint: str, *, needed: bool = True) -> dict[str, Abstention]:
+    """What was fitted for a library, by kind of question; empty when nothing was, or nothing of it is `needed`.
+
+    A file of another index that holds no thresholds of abstention concerns nobody here: it is told in the log, once.
+
+    Raises:
+        CalibrationMismatch: thresholds are needed, and those in the file were fitted on an index with another
+            fingerprint.
+        StoreError: they are needed, and the file cannot be read.
+    """
+    try:
+        return _thresholds(folder, fingerprint)
+    except (CalibrationMismatch, StoreError) as error:
+        stale = isinstance(error, CalibrationMismatch)
+        if needed and not (stale and not _holds_thresholds(folder)):
+            raise
+        _tell(str(error))
+        return {}
+
+
+def _thresholds(folder: Path, fingerprint: str) -> dict[str, Abstention]:
     rows = _read_for(folder, fingerprint).get("abstention", {})
     try:
-        return {name: Abstention(**row) for name, row in rows.items()}
-    except (TypeError, AttributeError) as error:
+        return {name: Abstention.from_row(row) for name, row in rows.items()}
+    except (TypeError, AttributeError, ValueError, ConfigError) as error:
         raise _unreadable(folder / FILE, error) from error
+
+
+def _holds_thresholds(folder: Path) -> bool:
+    return bool(json.loads((folder / FILE).read_text(encoding="utf-8")).get("abstention"))
+
+
+@lru_cache(maxsize=64)
+def _tell(message: str) -> None:
+    """Log a warning; the same one is not repeated."""
+    logger.warning("not used, because this answer does not need it: %s", message)
 
 
 def _write(folder: Path, data: Mapping[str, Any]) -> Path:

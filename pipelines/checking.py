@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pipelines.finding_judge import FindingJudge, findings_agree
@@ -44,23 +45,32 @@ def judge_for(settings: Settings) -> Judge:
 
 
 def policy_for(settings: Settings, folder: Path | None = None, fingerprint: str = "") -> GroundingPolicy:
-    """The thresholds: those of the settings, else those fitted for the library, else the default."""
+    """The thresholds: those of the settings, else those fitted for the library, else the default.
+
+    Raises:
+        CalibrationMismatch: thresholds were fitted on another index, and the settings name none.
+    """
     from pipelines.calibration import load_abstention
 
-    fitted = {} if folder is None or not fingerprint else load_abstention(folder, fingerprint)
     given = settings.answer.abstain_below
-    confidence = given if given is not None else fitted["open"].value if "open" in fitted else DEFAULT_CONFIDENCE
+    fitted = {} if folder is None or not fingerprint else load_abstention(folder, fingerprint, needed=given is None)
     policy = GroundingPolicy(
-        min_confidence=confidence,
+        min_confidence=DEFAULT_CONFIDENCE if given is None else given,
         min_support=settings.grounding.min_support,
         unverified=settings.grounding.unverified,
         gates=ANSWER_GATES,
     )
-    if "choice" not in fitted:
+    if "choice" in fitted:
+        policy = replace(policy, min_choice_confidence=fitted["choice"].value)
+    if "open" not in fitted or given is not None:
         return policy
-    from dataclasses import replace
-
-    return replace(policy, min_choice_confidence=fitted["choice"].value)
+    opened = fitted["open"]
+    if opened.model is None:
+        return replace(policy, min_confidence=opened.value)
+    if settings.answer.generator != "extractive":
+        # Its first signal is the extractive answerer's confidence, which no other answerer's is like.
+        return policy
+    return replace(policy, evidence_model=opened.model, min_modelled_confidence=opened.value)
 
 
 def reviser_of(generator: Generator) -> Revise | None:

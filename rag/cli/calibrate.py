@@ -32,7 +32,11 @@ def add(subcommands: Subcommands) -> None:
         help="fit when an answer abstains instead, by answering the queries (docs/abstain.md)",
     )
     made.add_argument(
-        "--unanswerable", type=Path, action="append", metavar="F", help="questions without an answer, for --abstain"
+        "--unanswerable",
+        type=Path,
+        action="append",
+        metavar="F",
+        help="questions without an answer, for --abstain; 20 or more let confidence be weighed from several signals",
     )
     made.add_argument("--compare", action="store_true", help="measure all selectors on held-out queries; write nothing")
     made.add_argument("--least", type=int, default=1, help="hits kept at least, for --compare (default: 1)")

@@ -7,15 +7,17 @@ without an answer is answered wrongly whenever it is answered (selective predict
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from rag.errors import ConfigError
+from rag.grounding.evidence_model import EvidenceModel, fit_evidence_model
 
 Method = Literal["conformal", "precision", "balanced"]
+_FOLDS = 5
 _STEPS = 20
 """Coverages at which a precision is tested; the error is shared among them (Bonferroni)."""
 
@@ -24,7 +26,8 @@ _STEPS = 20
 class AnswerRow:
     """One labelled question: whether it has an answer, whether the one given was right, and its confidence in [0, 1].
 
-    `arm` is the kind of question. Rows of one `cluster` (variants of one question) are never on both sides of a split.
+    `arm` is the kind of question. Rows of one `cluster` (variants of one question, questions of one page) are never on
+    both sides of a split. `signals` are those of `rag.grounding.signals`, empty where none speak of the question.
     """
 
     id: str
@@ -33,6 +36,7 @@ class AnswerRow:
     right: bool
     confidence: float
     cluster: str = ""
+    signals: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +65,8 @@ class FitAbstention:
 class Abstention:
     """A fitted threshold: answers below `value` are withheld. The shares are those of the `n` questions of the fit.
 
-    `value` is 0 when nothing may be withheld to reach the target, and 1 when the target cannot be reached.
+    `value` is 0 when nothing may be withheld to reach the target, and 1 when the target cannot be reached. With a
+    `model` the confidence is the model's, for questions of text alone; without one it is the generator's.
     """
 
     value: float
@@ -71,6 +76,13 @@ class Abstention:
     n: int
     answered: float
     wrong: float
+    model: EvidenceModel | None = None
+
+    @classmethod
+    def from_row(cls, row: Mapping[str, Any]) -> Abstention:
+        """From what `dataclasses.asdict` made of one. Raises TypeError or ConfigError when it is none."""
+        model = row.get("model")
+        return cls(**{**row, "model": None if model is None else EvidenceModel(**model)})
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +109,67 @@ def fit_threshold(rows: Sequence[AnswerRow], options: FitAbstention) -> Abstenti
     given = [row for row in rows if row.confidence >= value]
     wrong = sum(not row.right for row in given) / len(given) if given else 0.0
     return Abstention(value, options.method, options.target, options.delta, len(rows), len(given) / len(rows), wrong)
+
+
+def fit_modelled(rows: Sequence[AnswerRow], options: FitAbstention) -> Abstention:
+    """A threshold, and where signals tell more than the answerer's confidence alone, the model that it is of.
+
+    Both are judged by confidences that each come from a model of the other folds' rows, and the threshold is fitted on
+    these: on the rows that the model was fitted on, it would look better than it is. Needs questions of text with and
+    without an answer for a model. Raises as `fit_threshold`.
+    """
+    read = [row for row in rows if row.signals]
+    if len({row.answerable for row in read}) < 2 or len(_clusters(read)) < _FOLDS:
+        return fit_threshold(rows, options)
+    held = modelled_by_others(read)
+    if separation(held) <= separation(read):
+        return fit_threshold(rows, options)
+    return replace(fit_threshold(held, options), model=_model(read))
+
+
+def separation(rows: Sequence[AnswerRow]) -> float:
+    """The chance that a question with an answer has more confidence than one without: the area under the ROC curve."""
+    have = np.array([row.confidence for row in rows if row.answerable])[:, None]
+    lack = np.array([row.confidence for row in rows if not row.answerable])[None, :]
+    return float((have > lack).mean() + 0.5 * (have == lack).mean())
+
+
+def modelled(rows: Sequence[AnswerRow], fitted: Abstention) -> list[AnswerRow]:
+    """The rows with the confidence that a fitted threshold is compared with."""
+    if fitted.model is None:
+        return list(rows)
+    model = fitted.model
+    return [replace(row, confidence=model.confidence(row.signals)) if row.signals else row for row in rows]
+
+
+def _model(rows: Sequence[AnswerRow]) -> EvidenceModel:
+    return fit_evidence_model([row.signals for row in rows], [row.answerable for row in rows])
+
+
+def modelled_by_others(rows: Sequence[AnswerRow]) -> list[AnswerRow]:
+    """Each row with the confidence that a model of the other folds' rows gives it; all rows need signals."""
+    return [row for rest, test in folds(rows, _FOLDS) for row in _held_out(rest, test)]
+
+
+def _held_out(rest: Sequence[AnswerRow], test: Sequence[AnswerRow]) -> list[AnswerRow]:
+    """The rows of a fold by the model of the others; by their own confidence where the others make no model."""
+    if len({row.answerable for row in rest}) < 2:
+        return list(test)
+    model = _model(rest)
+    return [replace(row, confidence=model.confidence(row.signals)) for row in test]
+
+
+def _clusters(rows: Sequence[AnswerRow]) -> list[str]:
+    return sorted({row.cluster or row.id for row in rows})
+
+
+def halves(rows: Sequence[AnswerRow], seed: int) -> tuple[list[AnswerRow], list[AnswerRow]]:
+    """Two halves of the clusters, drawn at random: one to fit on, one to test on."""
+    names = _clusters(rows)
+    order = np.random.default_rng(seed).permutation(len(names))
+    first = {names[place] for place in order[: len(names) // 2].tolist()}
+    inside = [row for row in rows if (row.cluster or row.id) in first]
+    return inside, [row for row in rows if (row.cluster or row.id) not in first]
 
 
 def _conformal(rows: Sequence[AnswerRow], options: FitAbstention) -> float:
@@ -202,7 +275,7 @@ def figures_at(rows: Sequence[AnswerRow], threshold: float) -> dict[str, Any]:
 
 def folds(rows: Sequence[AnswerRow], n: int, seed: int = 0) -> Iterator[tuple[list[AnswerRow], list[AnswerRow]]]:
     """Each fold's rows to fit on and rows to test on; clusters stay together."""
-    names = sorted({row.cluster or row.id for row in rows})
+    names = _clusters(rows)
     order = np.random.default_rng(seed).permutation(len(names))
     fold = {names[place]: i % n for i, place in enumerate(order.tolist())}
     for i in range(n):

@@ -15,8 +15,10 @@ from typing import Any, Literal
 from rag.chat import ChatError
 from rag.errors import ConfigError, QueryError
 from rag.grounding.checks import GATES, Gate
+from rag.grounding.evidence_model import EvidenceModel
 from rag.grounding.quotes import covering, line_boxes, locate
 from rag.grounding.revision import FailedClaim, Revise
+from rag.grounding.signals import evidence_signals, speaks_of
 from rag.protocols import Judge
 from rag.types import Answer, Citation, Claim, Draft, DraftClaim, Evidence, Passage, Query
 
@@ -31,9 +33,10 @@ class GroundingPolicy:
     """What an answer must reach. All shares are in [0, 1].
 
     Below `min_confidence` (`min_choice_confidence` for multiple choice, where a weak preference is still useful) the
-    answer abstains. A claim below `min_support`, or one that a gate refuses, is dropped, or marked "(unverified)", or
-    (regenerate) written anew once with its failed checks named, and dropped when it fails again. Claims whose quote
-    does not stand in a passage of the evidence are always dropped.
+    answer abstains. Where an `evidence_model` was fitted, a question of text alone has the model's confidence, and
+    needs `min_modelled_confidence`. A claim below `min_support`, or one that a gate refuses, is dropped, or marked
+    "(unverified)", or (regenerate) written anew once with its failed checks named, and dropped when it fails again.
+    Claims whose quote does not stand in a passage of the evidence are always dropped.
     """
 
     min_confidence: float = 0.5
@@ -41,12 +44,21 @@ class GroundingPolicy:
     min_support: float = 0.6
     unverified: Literal["drop", "mark", "regenerate"] = "drop"
     gates: Mapping[str, Gate] = field(default_factory=lambda: GATES)
+    evidence_model: EvidenceModel | None = None
+    min_modelled_confidence: float = 0.5
 
     def __post_init__(self) -> None:
-        for name in ("min_confidence", "min_choice_confidence", "min_support"):
+        for name in ("min_confidence", "min_choice_confidence", "min_support", "min_modelled_confidence"):
             value = getattr(self, name)
             if not 0.0 <= value <= 1.0:
                 raise ConfigError(f"grounding: {name} is {value}; it must be between 0 and 1")
+
+    def confidence(self, query: Query, draft: Draft, evidence: Evidence) -> tuple[float, float]:
+        """How sure it is that the evidence answers the question, and how sure it must be."""
+        if self.evidence_model is not None and speaks_of(query):
+            signals = evidence_signals(query, draft.confidence, evidence)
+            return self.evidence_model.confidence(signals), self.min_modelled_confidence
+        return draft.confidence, self.min_choice_confidence if query.options else self.min_confidence
 
 
 @dataclass(slots=True)
@@ -95,11 +107,10 @@ def ground(
     letter = _letter(query, draft.choice)
     if not evidence.hits:
         return _abstain(query, draft, evidence, "no_evidence", "nothing was found in the library for this question")
-    needed = policy.min_choice_confidence if query.options else policy.min_confidence
-    if not draft.claims or draft.confidence < needed:
-        reason = (
-            f"the evidence found does not answer the question: confidence {draft.confidence:.2f}, needed {needed:.2f}"
-        )
+    confidence, needed = policy.confidence(query, draft, evidence)
+    draft = replace(draft, confidence=confidence)
+    if not draft.claims or confidence < needed:
+        reason = f"the evidence found does not answer the question: confidence {confidence:.2f}, needed {needed:.2f}"
         return _abstain(query, draft, evidence, "low_confidence", reason)
     shown = {hit.passage.id: hit.passage for hit in evidence.hits}
     checked = [_check(claim, shown, judge, policy) for claim in draft.claims]

@@ -148,6 +148,32 @@ def test_the_fitted_threshold_is_used_unless_the_settings_name_one(tmp_path) -> 
         policy_for(Settings(), tmp_path, "other")
 
 
+def test_a_stale_file_is_refused_only_where_its_thresholds_are_needed(tmp_path, caplog) -> None:
+    save_calibration(tmp_path, Calibration("abc", 0.9, 0.1, 30, ()))
+    assert policy_for(Settings(), tmp_path, "other").min_confidence == 0.5
+    assert policy_for(Settings(), tmp_path, "other").min_confidence == 0.5
+    assert [
+        record.message
+        for record in caplog.records
+        if "vesalius calibrate" in record.message and "abc" in record.message
+    ]
+    assert len(caplog.records) == 1
+    save_abstention(tmp_path, "abc", {"open": fit_threshold(drawn(40), FitAbstention("balanced"))})
+    with pytest.raises(CalibrationMismatch, match="vesalius calibrate"):
+        policy_for(Settings(), tmp_path, "other")
+    named = Settings.model_validate({"answer": {"abstain_below": 0.3}})
+    assert policy_for(named, tmp_path, "other").min_confidence == 0.3
+
+
+def test_a_broken_file_stops_only_what_needs_it(tmp_path, caplog) -> None:
+    (tmp_path / FILE).write_text("{")
+    with pytest.raises(StoreError, match="cannot be read"):
+        policy_for(Settings(), tmp_path, "abc")
+    named = Settings.model_validate({"answer": {"abstain_below": 0.3}})
+    assert policy_for(named, tmp_path, "abc").min_confidence == 0.3
+    assert "cannot be read" in caplog.text
+
+
 def test_a_broken_file_is_named(tmp_path) -> None:
     (tmp_path / FILE).write_text(json.dumps({"fingerprint": "abc", "abstention": {"open": {"value": 1}}}))
     with pytest.raises(StoreError, match="cannot be read"):

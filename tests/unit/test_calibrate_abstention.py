@@ -5,13 +5,17 @@ import json
 
 import pytest
 
+from eval.datasets import load_queries
+from eval.gold import unit_of
 from pipelines.assistant import Assistant
-from pipelines.calibration import FILE, load_abstention
+from pipelines.calibration import FILE, CalibrationMismatch, load_abstention, save_abstention
 from pipelines.library import Library
 from pipelines.scoring import CrossEncoderScorer
+from pipelines.trial_answers import TrialAssistant
 from rag.cli import calibrate
 from rag.errors import UsageError
 from rag.generators.scoring import LexicalScorer
+from rag.grounding.abstention import Abstention
 
 
 @pytest.fixture(autouse=True)
@@ -74,3 +78,46 @@ def test_what_cannot_be_fitted_is_refused(sample_copy, questions, nonsense, tmp_
     with pytest.raises(UsageError, match="is for --abstain"):
         run(*given, questions, "--unanswerable", nonsense)
     assert not (sample_copy / FILE).exists()
+
+
+def lacking_their_pages(questions, path):
+    """The same questions with their gold withheld: rows of the form that --unanswerable takes."""
+    rows = [json.loads(line) for line in questions.read_text().splitlines()]
+    made = [{"id": f"{row['id']}/gone", "text": row["text"], "exclude": row["gold"]} for row in rows]
+    path.write_text("".join(json.dumps(row) + "\n" for row in made))
+    return path
+
+
+def test_signals_are_weighed_when_there_are_enough_questions_without_an_answer(
+    sample_copy, questions, tmp_path, capsys
+):
+    lacking = lacking_their_pages(questions, tmp_path / "gone.jsonl")
+    given = ("--library", sample_copy, "--queries", questions, "--unanswerable", lacking, "--abstain", "balanced")
+    assert run(*given, "--quiet") == 0
+    assert "confidence weighed from answer, bm25, dense" in capsys.readouterr().out
+    with Library.open(sample_copy) as library:
+        stored = load_abstention(sample_copy, library.manifest.fingerprint)["open"]
+        policy = library.parts.steps().policy
+        assert (policy.evidence_model, policy.min_modelled_confidence) == (stored.model, stored.value)
+        assert Assistant(library).ask("Which blorfity of the wenkle graxes?", kinds=("page",)).abstained
+
+
+def test_what_a_row_excludes_is_not_cited(sample_copy, questions):
+    items = list(load_queries([questions]).items)[:6]
+    with Library.open(sample_copy) as library:
+        assistant = TrialAssistant(library)
+        for item in items:
+            gone = [page.id for page in library.passages("page") if unit_of(page) in item.gold]
+            kept, lacking = assistant.ask(item.query, ("page",)), assistant.ask(item.query, ("page",), gone)
+            assert not {hit.passage.id for hit in lacking.answer.evidence.hits} & set(gone)
+            assert not kept.answer.abstained
+            assert kept.signals["dense"] > 0
+
+
+def test_a_stale_threshold_can_be_fitted_again(sample_copy, questions, capsys):
+    save_abstention(sample_copy, "another index", {"open": Abstention(0.9, "conformal", 0.9, 0.1, 30, 0.5, 0.1)})
+    with Library.open(sample_copy) as library, pytest.raises(CalibrationMismatch, match="another index"):
+        Assistant(library)
+    assert run("--library", sample_copy, "--queries", questions, "--abstain", "conformal", "--quiet") == 0
+    with Library.open(sample_copy) as library:
+        assert Assistant(library).ask("Which blorfity of the wenkle graxes?", kinds=("page",)).text
