@@ -3,16 +3,19 @@
 Run: python -m benchmarks.choice_evidence --library DIR --questions F [--channels page.late,page.bm25] [--limit N]
 
 The same questions are answered with the evidence that the assistant gathers (`full`, as `vesalius ask --questions`),
-with each single channel's hits alone, with the pages that answer (`oracle`), with the pages of other questions
-(`shuffled`), and with no pages (`none`: every answer abstains). A question without a choice counts as a guess. Prints
-accuracy with a 95 % interval, accuracy over chance, how many were answered, how many choices carry a citation, and how
-many cite a page that answers.
+with each single channel's hits alone, with the pages of other questions (`shuffled`), and with no pages (`none`: every
+answer abstains). Two arms know the gold pages, both in the order in which a search finds them: `gold_only` has these
+and nothing else, so that no page speaks of the options that are wrong; `gold_first` has them in front of what `full`
+has, and is the oracle of a retriever that missed nothing. A question without a choice counts as a guess. Prints
+accuracy with a 95 % interval, accuracy over chance, how many were answered, how many choices carry a citation, how many
+cite a gold page, and exact paired tests of `full` against each other arm.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -50,7 +53,7 @@ def main() -> None:
     parser.add_argument("--library", type=Path, required=True)
     parser.add_argument("--questions", type=Path, required=True)
     parser.add_argument("--channels", default="", help="channels asked alone (default: every one of pages)")
-    parser.add_argument("--arms", default="full,oracle,shuffled,none,channels")
+    parser.add_argument("--arms", default="full,gold_only,gold_first,shuffled,none,channels")
     parser.add_argument("--limit", type=int, default=0)
     args = parser.parse_args()
     items = load_items(args.questions)[: args.limit or None]
@@ -59,13 +62,15 @@ def main() -> None:
             channel.name for channel in library.parts.channels() if channel.kind == "page"
         ]
         found: dict[str, Any] = {}
+        right: dict[str, list[float]] = {}
         steps = library.parts.steps()
         if isinstance(steps.generator, ExtractiveGenerator):
             steps.generator.scorer = Remembered(steps.generator.scorer)
         for arm, gather in arms_of(library, items, names, args.arms.split(",")).items():
-            found[arm] = measured(items, gather, steps)
+            found[arm], right[arm] = measured(items, gather, steps)
             print(arm, found[arm], file=sys.stderr)
-    print(json.dumps(record("choice_evidence", {"n": len(items), "chance": chance(items), "arms": found}), indent=2))
+    figures = {"n": len(items), "chance": chance(items), "arms": found, "full_against": paired(right)}
+    print(json.dumps(record("choice_evidence", figures), indent=2))
 
 
 class Remembered:
@@ -116,9 +121,17 @@ def arms_of(
             cache[at] = gatherer.gather(items[at].query, KINDS).evidence
         return cache[at]
 
-    def oracle(at: int) -> Evidence:
-        gold = [pages[place] for place in sorted(items[at].gold) if place in pages]
-        return Evidence(tuple(Hit(page, 1.0) for page in gold))
+    def gold_only(at: int) -> Evidence:
+        query = replace(items[at].query, options=())
+        found = [place_of(hit.passage) for hit in library.search(query, k=len(pages), kinds=PAGES)]
+        gold = [place for place in found if place in items[at].gold]
+        gold += [place for place in sorted(items[at].gold) if place in pages and place not in gold]
+        return Evidence(tuple(Hit(pages[place], 1.0) for place in gold))
+
+    def gold_first(at: int) -> Evidence:
+        gold = gold_only(at).hits
+        known = {hit.passage.id for hit in gold}
+        return Evidence((*gold, *(hit for hit in full(at).hits if hit.passage.id not in known)))
 
     def shuffled(at: int) -> Evidence:
         own = items[at].gold
@@ -129,7 +142,7 @@ def arms_of(
         return Evidence(())
 
     found: dict[str, Gather] = {
-        "full": full, "oracle": oracle, "shuffled": shuffled, "none": nothing,
+        "full": full, "gold_only": gold_only, "gold_first": gold_first, "shuffled": shuffled, "none": nothing,
     }  # fmt: skip
     arms = {name: gather for name, gather in found.items() if name in wanted}
     if "channels" in wanted:
@@ -163,8 +176,8 @@ def place_of(passage: Passage) -> tuple[str, int]:
     return passage.document, passage.page or 0
 
 
-def measured(items: Sequence[Item], gather: Gather, steps: Steps) -> dict[str, Any]:
-    """Accuracy of one arm. A question without a choice counts as a guess."""
+def measured(items: Sequence[Item], gather: Gather, steps: Steps) -> tuple[dict[str, Any], list[float]]:
+    """Accuracy of one arm, and what each question counts. One without a choice counts as a guess."""
     right: list[float] = []
     answered = cited = cited_right = 0
     for at, item in enumerate(items):
@@ -178,11 +191,34 @@ def measured(items: Sequence[Item], gather: Gather, steps: Steps) -> dict[str, A
         cited_right += any(place_of(citation.passage) in item.gold for citation in answer.citations)
     low, high = interval(right)
     expected = chance(items)
-    return {
+    figures = {
         "accuracy": round(float(np.mean(right)), 4), "low": low, "high": high,
         "over_chance": round(float(np.mean(right)) / expected, 3), "answered": answered, "with_citation": cited,
         "cites_gold_page": cited_right,
     }  # fmt: skip
+    return figures, right
+
+
+def paired(right: Mapping[str, Sequence[float]]) -> dict[str, dict[str, float]]:
+    """The arm `full` against every other on the same questions: how often either is better, and how likely by chance.
+
+    `p` is that of the exact two-sided sign test (McNemar's for right and wrong; https://doi.org/10.1007/BF02295996).
+    """
+    own = right.get("full", ())
+    found: dict[str, dict[str, float]] = {}
+    for arm, values in right.items():
+        if arm != "full" and own:
+            better = sum(a > b for a, b in zip(own, values, strict=True))
+            worse = sum(a < b for a, b in zip(own, values, strict=True))
+            found[arm] = {"better": better, "worse": worse, "p": round(sign_test(better, worse), 4)}
+    return found
+
+
+def sign_test(better: int, worse: int) -> float:
+    """The two-sided probability of a split at least as uneven when both outcomes are equally likely; 1 for no pairs."""
+    n = better + worse
+    tail = sum(math.comb(n, i) for i in range(min(better, worse) + 1)) / 2**n
+    return min(1.0, 2 * tail)
 
 
 def letter_of(answer: Answer) -> str | None:

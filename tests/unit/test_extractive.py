@@ -126,6 +126,18 @@ def test_a_negated_question_takes_what_the_evidence_does_not_name(stem: str) -> 
     assert all("part of the knee" in claim for claim in claims)
 
 
+def test_two_sentences_that_state_an_option_speak_louder_than_one() -> None:
+    class Equal:
+        def score(self, question: str, sentences: Sequence[str]) -> list[float]:
+            return [2.0 if question.rsplit(maxsplit=1)[-1] in sentence.lower() else -8.0 for sentence in sentences]
+
+    found = evidence(
+        "Ice helps a strained tendon. Rest helps a strained tendon. Rest also helps a strained tendon greatly."
+    )
+    query = Query(text="What helps a strained tendon?", options=("ice", "rest"))
+    assert ExtractiveGenerator(Equal()).generate(query, found).choice == 1
+
+
 def test_all_of_the_above_when_every_option_is_stated() -> None:
     found = evidence("Rest helps a strained tendon. Ice helps a strained tendon. Splints help a strained tendon.")
     _, choice, _ = ask("What helps a strained tendon?", "rest", "ice", "splints", "all of the above", found=found)
