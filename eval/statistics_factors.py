@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from eval.statistics import Estimate, mean_interval
 from eval.statistics_effects import ComparisonOptions
-from eval.statistics_tests import sign_flip_test
+from eval.statistics_tests import sign_flip_test, without_rounding
 
 Floats = npt.NDArray[np.float64]
 Level = tuple[str, str]
@@ -122,7 +122,7 @@ def _effect(
     contrasts = _contrasts(design, levels, reference)
     if not contrasts:
         return Effect(levels, reference, 0, 0, Estimate(None, None, None), None)
-    per_question = np.mean(contrasts, axis=0)
+    per_question = without_rounding(np.mean(contrasts, axis=0))
     size = mean_interval(per_question, options.interval, design.clusters)
     test = sign_flip_test(per_question, np.zeros_like(per_question), design.clusters, options.test)
     return Effect(levels, reference, len(contrasts), test.n, size, test.p)

@@ -24,6 +24,8 @@ EXACT_UP_TO = 16
 _BLOCK = 4_000_000
 _ROUNDING = 1e-12
 """Sums in another order differ by rounding; a pattern this near the observed sum, relatively, equals it."""
+_NO_GAP = 1e-12
+"""Scores nearer than this are equal: means of the same numbers in another order differ by some 1e-16."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +142,7 @@ def wilson_interval(right: int, n: int, level: float = 0.95) -> Estimate:
 
 
 def paired_gaps(first: npt.ArrayLike, second: npt.ArrayLike) -> Floats:
-    """`first - second` of two systems on the same questions, shape (n,).
+    """`first - second` of two systems on the same questions, shape (n,); 0 where only rounding makes a difference.
 
     Raises:
         ValueError: the lengths differ, or a number is not finite.
@@ -151,7 +153,12 @@ def paired_gaps(first: npt.ArrayLike, second: npt.ArrayLike) -> Floats:
     gaps = ours - theirs
     if not np.isfinite(gaps).all():
         raise ValueError("a paired comparison needs finite numbers; leave out or score 0 what failed, in both systems")
-    return gaps
+    return without_rounding(gaps)
+
+
+def without_rounding(gaps: Floats) -> Floats:
+    """Differences with those below 1e-12 as 0: rounding, which a test of signs would take for an effect."""
+    return np.where(np.abs(gaps) < _NO_GAP, 0.0, gaps)
 
 
 def cluster_sums(values: Floats, clusters: Sequence[Hashable] | None) -> Floats:

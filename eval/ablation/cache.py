@@ -1,22 +1,23 @@
 """The stage cache: what a stage made is kept under a key of everything that it was made from, for all cells and runs.
 
 A key is a digest of the stage's name, the version of its code, the keys of its inputs and the settings that it reads. A
-value is one JSON file with a checksum, written beside its place and renamed: a reader or a kill sees all of it or
-nothing. There is one entry per question, so an interruption loses one.
+stage's values lie in one file, each a line with its checksum, written when it is made (`eval.ablation.stage_log`): a
+reader or a kill sees all of it or nothing. There is one entry per question, so an interruption loses one.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
 import time
-from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, field
-from functools import cache
+from collections import Counter
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
+from eval.ablation.stage_log import Line, Record, StageLog
 from rag.errors import ConfigError
 
 Json = Any
@@ -58,7 +59,7 @@ _CODE: Mapping[str, tuple[str, ...]] = {
     "ground": ("rag/grounding", "pipelines/checking.py"),
 }
 """Files, and folders without those below them, whose change may change what a stage makes; inputs' keys hold theirs."""
-_SUFFIX, _PARTIAL = ".json", ".partial"
+_SUFFIX = ".log"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +82,10 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Checkup:
-    """What `verify` or `gc` found: entries by state (sound, damaged, outdated, leftover) and bytes freed."""
+    """What `verify` or `gc` found: entries by state, and the bytes freed.
+
+    damaged: where each lies. outdated: of older code. leftover: replaced by a later one, or unfinished by a kill.
+    """
 
     sound: int = 0
     damaged: tuple[str, ...] = ()
@@ -121,116 +125,62 @@ class StageCache:
         after = {stage for name in refused for stage in AFTER[name]}
         self.folder, self._refused = folder, frozenset({*refused, *after})
         self._written: set[tuple[str, str]] = set()
-        self._root = str(folder)
+        self._logs = {stage: StageLog(folder / f"{stage}{_SUFFIX}") for stage in VERSIONS}
 
     def has(self, need: Need) -> bool:
-        """Whether a sound header says that this is there, deep enough; the value is checked when it is read."""
+        """Whether an entry's head says that this is there, deep enough; the value is checked when it is read."""
         if self._is_refused(need):
             return False
-        try:
-            with open(self._path(need), "rb") as stream:  # noqa: PTH123 - see _path
-                header = json.loads(stream.readline())
-            return bool(header["depth"] >= need.depth)
-        except (OSError, ValueError, KeyError, TypeError):
-            return False
+        depth = self._logs[need.stage].depth(need.key)
+        return depth is not None and depth >= need.depth
 
     def get(self, need: Need) -> Entry | None:
         """What is there; None when it is absent, damaged or not deep enough."""
-        if self._is_refused(need):
+        if not self.has(need):
             return None
-        try:
-            with open(self._path(need), "rb", buffering=0) as stream:  # noqa: PTH123 - see _path
-                data = stream.read()
-        except OSError:
-            return None
-        return _entry(data, need.depth)
+        record = self._logs[need.stage].read(need.key)
+        return Entry(record.value, record.depth, record.seconds) if record and record.depth >= need.depth else None
 
     def put(self, need: Need, entry: Entry) -> None:
-        """Keep a value."""
-        body = json.dumps(entry.value, ensure_ascii=False, separators=(",", ":")).encode()
-        head = {
-            "sha256": hashlib.sha256(body).hexdigest(),
-            "depth": entry.depth,
-            "version": code_version(need.stage),
-            "seconds": dict(entry.seconds),
-        }
-        path = self._path(need)
-        partial = f"{path}.{os.getpid()}{_PARTIAL}"
-        data = json.dumps(head).encode() + b"\n" + body
-        try:
-            _write(partial, data)
-        except FileNotFoundError:
-            Path(path).parent.mkdir(parents=True, exist_ok=True)
-            _write(partial, data)
-        os.replace(partial, path)  # noqa: PTH105 - see _path
+        """Keep a value.
+
+        Raises:
+            EnvironmentProblem: it cannot be written.
+        """
+        version = code_version(need.stage)
+        self._logs[need.stage].add(Record(need.key, entry.value, entry.depth, version, entry.seconds))
         self._written.add((need.stage, need.key))
 
     def verify(self) -> Checkup:
         """Read every entry and compare its checksum."""
-        sound, damaged, outdated = 0, [], 0
-        for path in self._files():
-            state = _state(path, self._stage_of(path))
-            sound += state == "sound"
-            outdated += state == "outdated"
-            damaged += [str(path)] if state == "damaged" else []
-        return Checkup(sound, tuple(damaged), outdated, sum(1 for _ in self._leftovers()))
+        states: Counter[str] = Counter()
+        damaged: list[str] = []
+        for stage, log in self._logs.items():
+            for line in log.lines():
+                state = _state(line, stage)
+                states[state] += 1
+                damaged += [f"{log.path}, byte {line.start}"] if state == "damaged" else []
+        return Checkup(states["sound"], tuple(damaged), states["outdated"], states["leftover"])
 
     def gc(self, days: float | None = None) -> Checkup:
         """Delete what no run can use: damaged entries, those of older code, leftovers; with `days`, older ones, too."""
-        before = time.time() - days * 86_400 if days is not None else float("-inf")
-        counts = {"sound": 0, "damaged": 0, "outdated": 0}
-        damaged: list[str] = []
-        freed = 0
-        for path in self._files():
-            state = _state(path, self._stage_of(path))
-            counts[state] += 1
-            damaged += [str(path)] if state == "damaged" else []
-            if state != "sound" or path.stat().st_mtime < before:
-                freed += path.stat().st_size
-                path.unlink(missing_ok=True)
-        leftovers = list(self._leftovers())
-        for path in leftovers:
-            freed += path.stat().st_size
-            path.unlink(missing_ok=True)
-        return Checkup(counts["sound"], tuple(damaged), counts["outdated"], len(leftovers), freed)
+        since = float("-inf") if days is None else time.time() - days * 86_400
+        found, freed = self.verify(), 0
+        for stage, log in self._logs.items():
+            freed += log.compact(partial(_is_kept, stage, since))
+        return replace(found, freed=freed)
 
     def _is_refused(self, need: Need) -> bool:
         return need.stage in self._refused and (need.stage, need.key) not in self._written
 
-    def _path(self, need: Need) -> str:
-        """Where an entry lies. A string: this runs several times for every sample, and pathlib would be half of it."""
-        return f"{self._root}/{need.stage}/{need.key[:2]}/{need.key}{_SUFFIX}"
 
-    def _stage_of(self, path: Path) -> str:
-        return path.parent.parent.name
-
-    def _files(self) -> Iterator[Path]:
-        for stage in VERSIONS:
-            yield from (self.folder / stage).glob(f"*/*{_SUFFIX}")
-
-    def _leftovers(self) -> Iterator[Path]:
-        for stage in VERSIONS:
-            yield from (self.folder / stage).glob(f"*/*{_PARTIAL}")
+def _state(line: Line, stage: str) -> str:
+    if line.record is None:
+        return "damaged" if line.data.endswith(b"\n") else "leftover"
+    if not line.last:
+        return "leftover"
+    return "sound" if line.record.version == code_version(stage) else "outdated"
 
 
-def _write(path: str, data: bytes) -> None:
-    with open(path, "wb", buffering=0) as stream:  # noqa: PTH123 - see StageCache._path
-        stream.write(data)
-
-
-def _entry(data: bytes, depth: int = 0) -> Entry | None:
-    head, _, body = data.partition(b"\n")
-    try:
-        header = json.loads(head)
-        if header["depth"] < depth or header["sha256"] != hashlib.sha256(body).hexdigest():
-            return None
-        return Entry(json.loads(body), header["depth"], header["seconds"])
-    except (ValueError, KeyError, TypeError):
-        return None
-
-
-def _state(path: Path, stage: str) -> str:
-    data = path.read_bytes()
-    if _entry(data) is None:
-        return "damaged"
-    return "sound" if json.loads(data.partition(b"\n")[0])["version"] == code_version(stage) else "outdated"
+def _is_kept(stage: str, since: float, line: Line) -> bool:
+    return _state(line, stage) == "sound" and line.record is not None and line.record.written >= since

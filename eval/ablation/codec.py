@@ -87,7 +87,9 @@ def result_from_json(value: Json, find: Find, k: int) -> SearchResult:
     return SearchResult(
         tuple(hits_from_json(value["hits"][:k], find)),
         {},
-        None if route is None else Route(**{**route, "reasons": tuple(route["reasons"])}),
+        None
+        if route is None
+        else Route(**{**route, **{name: tuple(route[name]) for name in ("reasons", "documents")}}),
         tuple(Dropped(hits_from_json([row], find)[0], reason) for reason, row in value["dropped"]),
         None
         if walk is None

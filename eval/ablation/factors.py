@@ -28,7 +28,7 @@ SHORT: Mapping[str, str] = {
     "model": "vlm.model", "temperature": "vlm.temperature", "strategy": "agent.strategy", "planner": "agent.planner",
     "judge": "grounding.judge", "unverified": "grounding.unverified",
 }  # fmt: skip
-"""Short names of settings that are often varied."""
+"""Short names of settings that are often varied. `k` bounds what any selector keeps, not only the fixed one."""
 _FREE = ("fusion.weights.", "models.local.", "clips.")
 """Sections whose keys are names of the user's own."""
 _ALL = "all"
@@ -153,7 +153,16 @@ def _applied(made: Setup, name: str, value: object) -> Setup:
         raise ConfigError("a preset is named at the top of the experiment (`preset: NAME`), for all cells alike")
     if key not in flat_settings(Settings()) and not key.startswith(_FREE):
         raise ConfigError(f"unknown factor or setting {name!r}{nearest(name, known_factors())}")
-    return replace(made, overrides={**made.overrides, key: value})
+    overrides = {**made.overrides, key: value}
+    return replace(made, overrides={**overrides, **_bounds(value, overrides)} if name == "k" else overrides)
+
+
+def _bounds(k: object, known: Mapping[str, Any]) -> dict[str, Any]:
+    """What makes k the most passages of every selector: `answer.k` is the fixed one's only, the others read these."""
+    if not isinstance(k, int) or k < 1:
+        return {}
+    least = known.get("select.least", Settings().select.least)
+    return {"select.most": k} | ({"select.least": k} if isinstance(least, int) and least > k else {})
 
 
 def _switched(switches: Switches, name: str, value: object) -> Switches:

@@ -4,7 +4,7 @@ config.resolved.yaml  the experiment, and every cell's settings     samples.json
 environment.json      versions, commit, digests                     timings.jsonl  the same rows' seconds by stage
 metrics.json          means per cell and metric, no timings         run.trec       the baseline's rankings
 summary.json          what was planned, computed and cached         digests.json   SHA-256 of every other file
-report.md, report.html, report.tex, cells.csv, items.csv
+pictures.json         small pictures of evidence and questions          report.*, cells.csv, items.csv
 """
 
 from __future__ import annotations
@@ -16,7 +16,9 @@ from typing import Any
 
 import yaml
 
+from eval.ablation.pictures import kept_pictures
 from eval.ablation.prepare import Prepared
+from eval.ablation.rendering.thumbnails import PICTURES
 from eval.ablation.reporting import write_reports
 from eval.ablation.results import AblationResult, Cell, CellResult, ItemResult
 from eval.ablation.running import Outcome, anonymous
@@ -56,6 +58,7 @@ def write_run(target: Path, prepared: Prepared, outcome: Outcome, seconds: float
         folder.write_json(METRICS, metrics_document(result))
         folder.write_json(SUMMARY, {**document, "run": target.name, "stage_seconds": dict(outcome.stage_seconds)})
         folder.write_text("run.trec", _trec(outcome.rows[result.baseline], "ranked"))
+        folder.write_json(PICTURES, kept_pictures(prepared, outcome.rows).as_json())
         write_reports(result, folder.partial)
         folder.write_json(DIGESTS, _digests(folder.partial))
     return document

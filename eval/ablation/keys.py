@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from eval.ablation.cache import DRAFT, Need, key_of
 from eval.ablation.identity import asked, encoded, image_digests, judged, searched
@@ -47,22 +47,29 @@ class SearchNeeds:
 
 
 Part = dict[str, Any]
+Asked = TypeVar("Asked")
+_READ: Mapping[str, Callable[[System], Part]] = {
+    "select": lambda system: system.select_part,
+    "generate": lambda system: system.generate_part,
+    "ground": lambda system: system.ground_part,
+}
+"""The settings that each stage of an answer reads."""
 
 
-class _Remembered:
-    """What a function makes of a query, made once per query object: the same few are asked for in every cell."""
+class _Remembered(Generic[Asked]):
+    """What a function makes of a query or row, made once per object: the same few are asked for in every cell."""
 
-    def __init__(self, make: Callable[[Query], Part]) -> None:
+    def __init__(self, make: Callable[[Asked], Part]) -> None:
         self._make = make
-        self._known: dict[int, tuple[Query, Part, str]] = {}
+        self._known: dict[int, tuple[Asked, Part, str]] = {}
 
-    def __call__(self, query: Query) -> tuple[Part, str]:
+    def __call__(self, asked_for: Asked) -> tuple[Part, str]:
         """The part and its digest."""
-        found = self._known.get(id(query))
-        # An id names another query once the first is gone; kept here, it is not gone.
-        if found is None or found[0] is not query:
-            part = self._make(query)
-            found = self._known[id(query)] = (query, part, digest(part))
+        found = self._known.get(id(asked_for))
+        # An id names another object once the first is gone; kept here, it is not gone.
+        if found is None or found[0] is not asked_for:
+            part = self._make(asked_for)
+            found = self._known[id(asked_for)] = (asked_for, part, digest(part))
         return found[1], found[2]
 
 
@@ -74,6 +81,7 @@ class Keys:
         self._search: dict[tuple[str, ...], SearchNeeds] = {}
         self._parts: dict[tuple[int, str], str] = {}
         self._searched, self._asked = _Remembered(searched), _Remembered(asked)
+        self._judged = _Remembered(_judged)
         self._others: dict[int, tuple[Query, tuple[Query, ...]]] = {}
 
     def search(
@@ -140,8 +148,8 @@ class Keys:
         """The need of a ranking without what the guard withholds."""
         rank = self.search(system, item.query, kinds, system.searched_depth).rank
         rules = asdict(Guard()) if system.switches.guard else None
-        made_from = {"rank": rank.key, "row": judged(item), "rules": rules, "depth": depth}
-        return Need("guard", key_of("guard", {**made_from, "images": image_digests(item.query.images)}))
+        made_from = {"rank": rank.key, "row": self._judged(item)[1], "rules": rules, "depth": depth}
+        return Need("guard", key_of("guard", made_from))
 
     def gathering(self, system: System, query: Query, kinds: Sequence[Kind]) -> list[SearchNeeds]:
         """The searches of a single pass: the question, and the question with each of its options."""
@@ -163,7 +171,7 @@ class Keys:
         looping = system.steps.strategy.name != "single"
         whole = system.state.of(kinds) if looping or query.patient else None
         made_from = {"ranks": ranks, "query": self._asked(query)[1], "kinds": list(kinds), "library": whole}
-        return Need("select", key_of("select", {**made_from, "settings": system.select_part}))
+        return Need("select", key_of("select", {**made_from, "settings": self._settings(system, "select")}))
 
     def arm(self, name: str, made_from: Mapping[str, Any]) -> Need:
         """The need of evidence that a control puts in place of what is found."""
@@ -171,7 +179,8 @@ class Keys:
 
     def generate(self, system: System, query: Query, select: Need, repeat: int = 0) -> Need:
         """The need of a draft; only a model that is sampled gives another one in another repeat."""
-        made_from = {"evidence": select.key, "query": self._asked(query)[1], "settings": system.generate_part}
+        settings = self._settings(system, "generate")
+        made_from = {"evidence": select.key, "query": self._asked(query)[1], "settings": settings}
         return Need("generate", key_of("generate", {**made_from, "repeat": repeat if system.stochastic else 0}))
 
     def draft(self, system: System, query: Query, shown: Evidence, repeat: int = 0) -> Need:
@@ -179,14 +188,21 @@ class Keys:
         made_from = {
             "shown": [[hit.passage.id, shown.notes.get(hit.passage.id, "")] for hit in shown.hits],
             "query": self._asked(query)[1],
-            "settings": system.generate_part,
+            "settings": self._settings(system, "generate"),
             "repeat": repeat if system.stochastic else 0,
         }
         return Need(DRAFT, key_of(DRAFT, made_from))
 
     def ground(self, system: System, generate: Need) -> Need:
         """The need of a checked answer."""
-        return Need("ground", key_of("ground", {"draft": generate.key, "settings": system.ground_part}))
+        return Need("ground", key_of("ground", {"draft": generate.key, "settings": self._settings(system, "ground")}))
+
+    def _settings(self, system: System, stage: str) -> str:
+        """The digest of what a stage reads of the settings, made once per system."""
+        known = (id(system), stage)
+        if known not in self._parts:
+            self._parts[known] = digest(_READ[stage](system))
+        return self._parts[known]
 
     def _part(self, system: System, name: str) -> str:
         known = (id(system), name)
@@ -201,6 +217,10 @@ class Keys:
                 }
             )
         return self._parts[known]
+
+
+def _judged(item: QueryItem) -> Part:
+    return {**judged(item), "images": image_digests(item.query.images)}
 
 
 def searched_channels(system: System, kinds: Sequence[Kind]) -> list[Channel]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from eval.ablation.arms import Arms, why_no_arm
@@ -120,11 +120,23 @@ def read_questions(experiment: Experiment, libraries: Libraries) -> tuple[Datase
     paths = [libraries.question_file(name) for name in experiment.questions]
     dataset = load_queries(paths)
     if experiment.limit is None:
-        return dataset, dataset.items
+        return dataset, _with_verdicts(dataset.items)
     taken: list[QueryItem] = []
     for path in paths:
         taken += load_queries([path]).items[: experiment.limit]
-    return dataset, tuple(taken)
+    return dataset, _with_verdicts(taken)
+
+
+def _with_verdicts(items: Sequence[QueryItem]) -> tuple[QueryItem, ...]:
+    """Yes-or-no questions without options are asked with their verdicts as options, with "maybe" where any is."""
+    said = {item.id: (item.answer or "").strip().casefold().rstrip(".") for item in items if not item.query.options}
+    verdicts = ("yes", "no", "maybe") if "maybe" in said.values() else ("yes", "no")
+    return tuple(
+        replace(item, answer=said[item.id], query=replace(item.query, options=verdicts))
+        if said.get(item.id) in verdicts
+        else item
+        for item in items
+    )
 
 
 def data_digest(prepared: Prepared) -> str:

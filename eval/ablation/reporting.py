@@ -19,24 +19,28 @@ def write_reports(
     folder: Path,
     options: AnalysisOptions | None = None,
     limits: DrillDownLimits | None = None,
+    run: Path | None = None,
 ) -> tuple[Path, ...]:
     """Write report.md, report.tex, report.html, cells.csv and items.csv into a folder, and return their paths.
 
-    A `samples.jsonl` in the folder is read for the questions, evidence and answers of the HTML page.
+    `samples.jsonl` and `pictures.json` of the run folder (none given: the same folder) are read for the questions,
+    evidence and answers of the HTML page.
 
     Raises:
         UsageError: the run has no metric, a cell twice, or no results of its baseline.
     """
-    return write_analysis(analyse(result, options), folder, limits)
+    return write_analysis(analyse(result, options), folder, limits, run)
 
 
-def write_analysis(analysis: Analysis, folder: Path, limits: DrillDownLimits | None = None) -> tuple[Path, ...]:
+def write_analysis(
+    analysis: Analysis, folder: Path, limits: DrillDownLimits | None = None, run: Path | None = None
+) -> tuple[Path, ...]:
     """As `write_reports`, of figures that have been computed already."""
     folder.mkdir(parents=True, exist_ok=True)
     pages = {
         "report.md": markdown_report(analysis),
         "report.tex": latex_report(analysis),
-        "report.html": html_report(analysis, drill_down(analysis, folder, limits)),
+        "report.html": html_report(analysis, drill_down(analysis, run or folder, limits)),
         "cells.csv": cells_csv(analysis),
         "items.csv": items_csv(analysis.result),
     }

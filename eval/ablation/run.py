@@ -78,7 +78,8 @@ def run_prepared(prepared: Prepared, target: Path, options: RunOptions, started:
     tally, libraries = prepared.stages.work.tally, prepared.libraries
     built = {"library": len(libraries.built)} if libraries.built else {}
     spent = {**tally.seconds, "library": libraries.build_seconds}
-    note_rates(options.folder, {**tally.computed, **built}, spent)
+    scored = {"score": outcome.stages["score"]["computed"]}
+    note_rates(options.folder, {**tally.computed, **built, **scored}, spent)
     return write_run(target, prepared, outcome, time.perf_counter() - begun)
 
 

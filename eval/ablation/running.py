@@ -143,16 +143,18 @@ def _fill(prepared: Prepared, runnable: Runnable, at: tuple[int, int], found: _F
         with stages.work.question() as seconds:
             found.judged = stages.judged(runnable.system, item, kinds)
         found.seconds = {stage: spent for stage, spent in seconds.items() if stage != "guard"}
-        found.ranks["ranking"] = first_rank(item, [unit for unit, _ in found.judged["ranked"]])
-        found.metrics |= ranking_scores(item, found.judged, names)
+        with stages.work.timed("score"):
+            found.ranks["ranking"] = first_rank(item, [unit for unit, _ in found.judged["ranked"]])
+            found.metrics |= ranking_scores(item, found.judged, names)
     if prepared.answers:
         with stages.work.question() as seconds:
             posed = runnable.arms.posed(cell.arm, runnable.system, place, kinds)
             found.answer = stages.answered(runnable.system, posed.query, posed.evidence, repeat)
         found.seconds = seconds
-        if item.gold:
-            found.ranks["evidence"] = first_rank(item, [row["unit"] for row in found.answer["evidence"]])
-        found.metrics |= answer_scores(item, found.answer, names)
+        with stages.work.timed("score"):
+            if item.gold:
+                found.ranks["evidence"] = first_rank(item, [row["unit"] for row in found.answer["evidence"]])
+            found.metrics |= answer_scores(item, found.answer, names)
 
 
 def _row(cell: Cell, item: QueryItem, repeat: int, found: _Found, name: str) -> dict[str, Any]:

@@ -13,7 +13,6 @@ from eval.ablation.experiment import nearest
 from eval.datasets import QueryItem
 from eval.gold import Unit, canonical
 from eval.metrics import retrieval
-from eval.metrics.closed import strict_closed
 from rag.errors import ConfigError
 
 RANKING: tuple[str, ...] = retrieval.METRICS
@@ -91,16 +90,7 @@ def _answer(item: QueryItem, answer: Mapping[str, Any]) -> dict[str, float | Non
     right = right_choice(item)
     if right is not None:
         values["accuracy"] = float(answer["choice"] == right)
-    elif item.answer and not item.query.options and (closed := _closed(item, answer)) is not None:
-        values["accuracy"] = closed
     return values
-
-
-def _closed(item: QueryItem, answer: Mapping[str, Any]) -> float | None:
-    """Right or wrong of a yes-or-no question; an abstention is wrong, an open question has no such score."""
-    if (item.answer or "").strip().casefold().rstrip(".") not in ("yes", "no"):
-        return None
-    return 0.0 if answer["abstained"] else strict_closed(answer["text"], item.answer or "")
 
 
 def _evidence(item: QueryItem, answer: Mapping[str, Any]) -> dict[str, float | None]:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from eval.ablation.cache import Entry, Json, Need, StageCache
+
+_RECENT = 512
+"""Entries that are kept in memory: the stages of one question read one ranking several times."""
 
 
 @dataclass(slots=True)
@@ -34,17 +37,27 @@ class Work:
     def __init__(self, cache: StageCache) -> None:
         self.cache, self.tally = cache, Tally()
         self._frames: list[_Frame] = [_Frame()]
+        self._recent: OrderedDict[tuple[str, str], Entry] = OrderedDict()
 
     def once(self, need: Need, compute: Callable[[], Json]) -> Json:
-        """The value of a stage computation, from the cache or computed now."""
+        """The value of a stage computation, from the cache or computed now. It is shared: nobody may change it."""
         started = time.perf_counter()
-        found = self.cache.get(need)
+        found = self._known(need)
         if found is None:
             found = self._computed(need, compute)
         # The stage around this one has not spent this time itself, nor has it kept or looked up what is kept.
         self._frames[-1].within += time.perf_counter() - started
         _add(self._frames[-1].seconds, found.seconds)
         return found.value
+
+    @contextmanager
+    def timed(self, stage: str) -> Iterator[None]:
+        """Adds what is done inside to the seconds of a stage that is not kept, such as `score`."""
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            _add(self.tally.seconds, {stage: time.perf_counter() - started})
 
     @contextmanager
     def question(self) -> Iterator[dict[str, float]]:
@@ -64,6 +77,20 @@ class Work:
         finally:
             del self._frames[depth:]
 
+    def _known(self, need: Need) -> Entry | None:
+        recent = self._recent.get((need.stage, need.key))
+        if recent is not None and recent.depth >= need.depth:
+            return recent
+        found = self.cache.get(need)
+        return None if found is None else self._keep(need, found)
+
+    def _keep(self, need: Need, entry: Entry) -> Entry:
+        self._recent[need.stage, need.key] = entry
+        self._recent.move_to_end((need.stage, need.key))
+        if len(self._recent) > _RECENT:
+            self._recent.popitem(last=False)
+        return entry
+
     def _computed(self, need: Need, compute: Callable[[], Json]) -> Entry:
         started = time.perf_counter()
         with self._frame() as frame:
@@ -75,7 +102,7 @@ class Work:
         self.tally.computed[need.stage] += 1
         _add(self.tally.seconds, {need.stage: own})
         self.tally.keys.add((need.stage, need.key))
-        return entry
+        return self._keep(need, entry)
 
 
 def _add(total: dict[str, float], more: Mapping[str, float]) -> None:

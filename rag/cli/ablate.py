@@ -89,7 +89,7 @@ def run_report(args: argparse.Namespace) -> int:
     source = args.out or Path(args.source)
     result = read_result(source)
     if args.to is not None:
-        paths = write_reports(result, args.to)
+        paths = write_reports(result, args.to, run=source)
         emit_json({"reports": [str(path) for path in paths]}) if args.json else print(*paths, sep="\n")
     elif args.json:
         from eval.ablation.folder import metrics_document

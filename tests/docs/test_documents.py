@@ -58,7 +58,8 @@ def subcommand(words):
 HELP = [
     "", "demo", "models pull", "index build", "index plan", "index verify", "index export", "index import",
     "index rebuild", "search", "ask", "report", "explain", "graph paths", "eval retrieval", "eval answers",
-    "eval citations", "eval reports", "eval relevance", "eval questions", "eval convert", "config show", "init", "doctor",
+    "eval citations", "eval reports", "eval relevance", "eval questions", "eval convert", "config show", "init",
+    "doctor",
 ]  # fmt: skip
 
 

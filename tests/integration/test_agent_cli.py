@@ -12,6 +12,8 @@ from rag.agent.trace import evidence_bytes, replay
 from rag.cli.app import main
 from rag.types import Query
 
+pytestmark = pytest.mark.usefixtures("forwards_once")
+
 QUESTION = "What is an effusion? Which cells line the trachea, and what is a zanthorp?"
 
 

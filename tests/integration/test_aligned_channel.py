@@ -20,6 +20,8 @@ from rag.cli.app import main
 from rag.errors import ConfigError, IndexMismatch, UsageError
 from rag.types import Query
 
+pytestmark = pytest.mark.usefixtures("forwards_once")
+
 COLOURS = {"red": (200, 40, 40), "green": (40, 170, 60), "blue": (50, 70, 200), "yellow": (230, 210, 40)}
 CHANNELS = ["channels.pages=[bm25]", "channels.figures=[bm25]", "channels.cases=[dense,aligned]",
             "channels.facts=[bm25,aligned]"]  # fmt: skip

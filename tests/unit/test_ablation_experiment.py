@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eval.ablation.arms import why_no_arm
-from eval.ablation.cache import Entry, Need, StageCache, key_of
+from eval.ablation.cache import key_of
 from eval.ablation.designs import MOST_FREQUENT, SHUFFLED_EVIDENCE, design_cells, sanity_cells
 from eval.ablation.experiment import load_experiment, parse_experiment, shipped_experiments
-from eval.ablation.factors import Switches, check_factors, setup_of
+from eval.ablation.factors import Switches, check_factors, load_checked, setup_of
 from eval.ablation.scoring import answer_scores, check_metrics, right_choice
 from eval.datasets import QueryItem
 from rag.cli.app import main
@@ -110,7 +110,7 @@ def test_levels_become_settings_and_switches():
         },
     )
     setup = setup_of(experiment, design_cells(experiment)[0])
-    assert setup.overrides == {"fusion.depth": 50, "answer.k": 3}
+    assert setup.overrides == {"fusion.depth": 50, "answer.k": 3, "select.most": 3}
     assert setup.switches == Switches(without=("late", "bm25"), kinds=("case",), guard=False)
 
 
@@ -127,33 +127,14 @@ def test_every_shipped_experiment_is_sound():
         assert design_cells(experiment)
 
 
-def test_the_cache_keeps_what_is_sound_and_deep_enough(tmp_path):
-    cache = StageCache(tmp_path)
-    need = Need("lists", key_of("lists", {"a": 1}), 10)
-    assert cache.get(need) is None
-    cache.put(need, Entry([1.5, "ü"], 10, {"lists": 0.25}))
-    assert cache.get(need) == Entry([1.5, "ü"], 10, {"lists": 0.25})
-    assert cache.has(need)
-    assert cache.get(Need("lists", need.key, 5)) is not None
-    assert not cache.has(Need("lists", need.key, 11))
-    assert cache.get(Need("lists", need.key, 11)) is None
-    assert cache.verify().sound == 1
-
-
-@given(st.binary(max_size=400))
-def test_a_damaged_entry_is_no_entry(tmp_path_factory, junk):
-    cache = StageCache(tmp_path_factory.mktemp("cache"))
-    need = Need("rank", key_of("rank", {}))
-    cache.put(need, Entry({"hits": [["a", 0.5, {}]]}))
-    path = next(cache.folder.rglob("*.json"))
-    whole = path.read_bytes()
-    path.write_bytes(whole[: len(whole) // 2] + junk)
-    assert cache.get(need) in (None, Entry({"hits": [["a", 0.5, {}]]}))
-    path.write_bytes(junk)
-    assert cache.get(need) is None
-    assert len(cache.verify().damaged) == 1
-    assert cache.gc().freed == len(junk)
-    assert not path.exists()
+@pytest.mark.parametrize("selector", ["fixed", "mixture", "gap", "log-ratio"])
+def test_k_bounds_what_any_selector_keeps(selector):
+    experiment = made(base={"selector": selector}, factors={"k": [4, 1]})
+    for cell in design_cells(experiment):
+        settings = load_checked(experiment, setup_of(experiment, cell))
+        k = cell.levels["k"]
+        assert (settings.answer.k, settings.select.most) == (k, k)
+        assert settings.select.least == min(2, k)
 
 
 def test_keys_depend_on_stage_and_on_all_that_they_are_made_from():

@@ -149,6 +149,7 @@ def test_samples_beside_the_run_are_shown(tmp_path):
     answer = question["answers"]["1"]
     assert question["question"] == row["question"]
     assert answer["answer"] == "A: Yes."
+    assert answer["checks"] == "quote passed"
     assert [piece["image"] for piece in answer["evidence"]] == ["page.png", None, None]
     assert answer["evidence"][0]["source"] == "kind page, document atlas, page 3"
     assert list(document["images"]) == ["page.png"]

@@ -74,6 +74,13 @@ class OnePassage:
         return Gathered(Evidence((Hit(passage, 1.0),)), ())
 
 
+class Shown:
+    """Stands for a library: what a question brings is shown as it is."""
+
+    def readable(self, query):
+        return query
+
+
 @pytest.fixture
 def assistant_with(monkeypatch):
     """An assistant whose model follows a script, without a library."""
@@ -82,7 +89,7 @@ def assistant_with(monkeypatch):
     def made(*script, fallback=None):
         generator = generator_for(settings(), fallback or ScriptedGenerator(), model=ScriptedModel(script))
         return Assistant(
-            None, Steps(FixedK(1), generator, answer_judge(), policy_for(settings()), GatherOptions(1, per_option=0))
+            Shown(), Steps(FixedK(1), generator, answer_judge(), policy_for(settings()), GatherOptions(1, per_option=0))
         )
 
     return made

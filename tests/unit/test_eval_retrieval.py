@@ -246,8 +246,8 @@ def test_intervals_of_three_sets_and_ten_channels_take_seconds():
         (item.id, name): hits(*(pool[place] for place in rng.permutation(59)[:12]))
         for item in items for name in (None, *names)
     }  # fmt: skip
-    started = time.perf_counter()
+    started = time.process_time()
     report = evaluate_retrieval(Scripted(script), items, RetrievalOptions(channels={"page": names}))
-    assert time.perf_counter() - started < 10
+    assert time.process_time() - started < 10
     assert all(len(figures.systems) == 11 for figures in report.sets.values())
     assert set(report.sets["x"].systems["channel3"].metrics) == set(METRICS)

@@ -56,6 +56,8 @@ from rag.types import (
     Query,
 )
 
+pytestmark = pytest.mark.usefixtures("forwards_once")
+
 DOCUMENT = Path(__file__).parents[2] / "docs" / "llama-index.md"
 QUESTION = "What does an air bronchogram prove?"
 OFF_TOPIC = "Who won the chess championship of 1972?"

@@ -11,7 +11,7 @@ from PIL import Image
 
 from indexers.sources.images import check_image, resolve_inside
 from indexers.sources.page_images import PageImageParser
-from rag.errors import QueryError, SourceError
+from rag.errors import SourceError
 
 
 def enormous_png() -> bytes:

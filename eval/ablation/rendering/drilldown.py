@@ -3,7 +3,8 @@
 The run's `samples.jsonl` may lie beside the results: one row per cell and question, with `cell`, `item` (or `id`) and
 any of `question`, `options`, `gold`, `answer`, `choice`, `reason`, `evidence`, `checks`. Evidence is a list of texts,
 or of objects with any of `document`, `page`, `record`, `fact`, `kind`, `text` or `quote`, `score`, and `image`, a path
-inside the folder. A row without `cell` is of the question itself.
+inside the folder. A row without `cell` is of the question itself. Pictures that the run kept (`pictures.json`) are
+found by the evidence's `passage` and by the question's `id`.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ class DrillDownLimits:
 
     questions: int = 400
     characters: int = 3_000_000
-    image_bytes: int = 2_000_000
+    image_bytes: int = 3_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +111,7 @@ def _question(
         "cluster": shortened(any_result.cluster, 24),
         "groups": {shortened(name, 60): shortened(value, 60) for name, value in any_result.groups.items()},
         "question": _text(shared.get("question", shared.get("text"))),
+        "images": thumbnails.of_question(shared.get("id", item)),
         "gold": _text(shared.get("gold")),
         "options": _options(shared.get("options")),
         "scores": [_scores(analysis, results.get(cell)) for cell in cells],
@@ -144,8 +146,15 @@ def _answer(row: Mapping[str, Any], thumbnails: Thumbnails) -> dict[str, Any]:
         "answer": choice + (_text(row.get("answer") or row.get("reply")) or _text(row.get("reason"))),
         "evidence": [_evidence(piece, thumbnails) for piece in pieces],
         "more": len(evidence) - len(pieces) if isinstance(evidence, list) else 0,
-        "checks": _text(row.get("checks")),
+        "checks": _checks(row.get("checks")),
     }
+
+
+def _checks(value: object) -> str:
+    """Checks and how each went, in words."""
+    if isinstance(value, dict) and all(isinstance(passed, bool) for passed in value.values()):
+        return _text(", ".join(f"{name} {'passed' if passed else 'failed'}" for name, passed in value.items()))
+    return _text(value)
 
 
 def _evidence(piece: object, thumbnails: Thumbnails) -> dict[str, Any]:
@@ -159,7 +168,7 @@ def _evidence(piece: object, thumbnails: Thumbnails) -> dict[str, Any]:
     return {
         "source": shortened(source, 200),
         "text": _text(piece.get("text", piece.get("quote"))),
-        "image": thumbnails.add(piece.get("image")),
+        "image": thumbnails.add(piece.get("image")) or thumbnails.of_passage(piece.get("passage")),
     }
 
 
