@@ -13,7 +13,7 @@ from typing import Literal
 import numpy as np
 
 from eval.ablation.pairing import Counts, Scores, difference_intervals, mean_intervals, measured_cells, scores_of
-from eval.ablation.results import AblationResult, Cell
+from eval.ablation.results import AblationResult, Cell, level_text
 from eval.statistics import BootstrapOptions, Estimate, wins_ties_losses
 from eval.statistics_effects import Comparison, cliffs_delta, paired_d
 from eval.statistics_families import all_pairs_test, benjamini_hochberg, group_letters, holm, significant_pairs
@@ -142,7 +142,9 @@ def cell_labels(result: AblationResult) -> dict[str, str]:
             labels[cell.id] = "baseline"
         else:
             changed = differing_factors(cell, baseline, tuple(result.factors))
-            labels[cell.id] = ", ".join(f"{name}={cell.levels.get(name, '-')}" for name in changed) or cell.name
+            labels[cell.id] = (
+                ", ".join(f"{name}={level_text(cell.levels.get(name, '-'))}" for name in changed) or cell.name
+            )
     often = Counter(labels.values())
     return {cell: label if often[label] == 1 and label else f"{label} ({cell})" for cell, label in labels.items()}
 

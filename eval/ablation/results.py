@@ -28,7 +28,12 @@ class Cell:
     @property
     def name(self) -> str:
         """The setting in words."""
-        return self.arm or ", ".join(f"{factor}={level}" for factor, level in self.levels.items())
+        return self.arm or ", ".join(f"{factor}={level_text(level)}" for factor, level in self.levels.items())
+
+
+def level_text(level: Level) -> str:
+    """A level as experiment files write it: a switch is on or off."""
+    return ("off", "on")[level] if isinstance(level, bool) else str(level)
 
 
 @dataclass(frozen=True, slots=True)

@@ -187,3 +187,8 @@ def test_the_command_names_what_is_wrong(tmp_path, capsys):
     assert json.loads(capsys.readouterr().out)["sound"] == 0
     assert main(["ablate", "compare", str(tmp_path), str(tmp_path)]) == 2
     assert "no finished run" in capsys.readouterr().err
+
+
+def test_a_switch_is_named_as_experiment_files_write_it():
+    cells = design_cells(made(factors={"k": [2], "router": [True, False]}, design="full"))
+    assert [cell.name for cell in cells] == ["k=2, router=on", "k=2, router=off"]

@@ -24,7 +24,7 @@ from eval.ablation.rendering.charts import (
     pareto_chart,
 )
 from eval.ablation.rendering.wording import NOT_SIGNIFICANT, estimate, number, p_value, verdict, wins
-from eval.ablation.results import Cell, Level
+from eval.ablation.results import Cell, Level, level_text
 from eval.statistics import Estimate
 
 MOST_LINES = 6
@@ -105,7 +105,10 @@ def _lines(analysis: Analysis, table: MetricFigures, factor: str) -> tuple[list[
 
 
 def _setting(others: Sequence[tuple[str, Level]], base: dict[str, Level]) -> str:
-    return ", ".join(f"{name}={level}" for name, level in others if level != base.get(name)) or "as the baseline"
+    return (
+        ", ".join(f"{name}={level_text(level)}" for name, level in others if level != base.get(name))
+        or "as the baseline"
+    )
 
 
 def pareto_figures(analysis: Analysis) -> tuple[Figure, ...]:
@@ -208,7 +211,7 @@ def factor_heat_maps(analysis: Analysis) -> tuple[Figure, ...]:
         means: dict[tuple[str, str], list[float]] = {}
         for row in analysis.main.rows:
             if row.cell.kind == "factorial" and row.mean.value is not None and {one, two} <= set(row.cell.levels):
-                key = (str(row.cell.levels[one]), str(row.cell.levels[two]))
+                key = (level_text(row.cell.levels[one]), level_text(row.cell.levels[two]))
                 means.setdefault(key, []).append(row.mean.value)
         rows, columns = (list(dict.fromkeys(key[side] for key in means)) for side in (0, 1))
         if len(rows) < 2 or len(columns) < 2:

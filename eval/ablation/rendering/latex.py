@@ -9,6 +9,7 @@ from eval.ablation.analysis import Analysis
 from eval.ablation.comparison import CellFigures, Contrast, MetricFigures
 from eval.ablation.factorial import AdjustedEffect, FactorialFigures
 from eval.ablation.rendering.wording import number, shown_metrics, stars
+from eval.ablation.results import level_text
 from eval.statistics import Estimate
 
 METRICS_PER_TABLE = 3
@@ -132,7 +133,7 @@ def _marks(level: float) -> str:
 
 def _levels(analysis: Analysis) -> str:
     levels = analysis.baseline.levels
-    return ", ".join(f"{factor} = {level}" for factor, level in levels.items()) or analysis.baseline.name
+    return ", ".join(f"{factor} = {level_text(level)}" for factor, level in levels.items()) or analysis.baseline.name
 
 
 def _effect_table(analysis: Analysis, figures: FactorialFigures) -> str:

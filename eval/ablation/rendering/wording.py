@@ -5,6 +5,7 @@ from __future__ import annotations
 from eval.ablation.analysis import Analysis
 from eval.ablation.comparison import COMBINATIONS, CONTROLS, CellFigures, Contrast
 from eval.ablation.confidence import ABSTAINED, CONFIDENCE
+from eval.ablation.results import level_text
 from eval.statistics import Estimate
 
 NONE = "-"
@@ -78,7 +79,7 @@ def summary(analysis: Analysis) -> tuple[str, ...]:
     """What was run, in sentences."""
     result = analysis.result
     arms = sum(row.cell.kind == "sanity" for row in analysis.main.rows)
-    levels = ", ".join(f"{factor} = {level}" for factor, level in analysis.baseline.levels.items())
+    levels = ", ".join(f"{factor} = {level_text(level)}" for factor, level in analysis.baseline.levels.items())
     unit = "each its own cluster" if analysis.clusters == analysis.questions else f"in {analysis.clusters} clusters"
     about = result.provenance.get(ABOUT, "")
     lines = [
