@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal, get_args
 
 from rag.errors import ConfigError
@@ -72,12 +73,13 @@ def make_selector(name: str, options: SelectionOptions, calibration: Calibration
 
 def _score_cut(name: str, options: SelectionOptions, calibration: Calibration | None) -> ScoreCut:
     reading = ScoreReading(RANK if name == RISK else options.channel)
+    cut_by = partial(ScoreCut, reading=reading, least=options.least, head=options.most)
     if name == "gap":
-        return ScoreCut(LargestGap(max(1, options.least), options.most, options.buffer), reading, options.least)
+        return cut_by(LargestGap(max(1, options.least), options.most, options.buffer))
     if name == "mixture":
-        return ScoreCut(TwoGroups(), reading, options.least)
+        return cut_by(TwoGroups())
     if options.value is not None:
-        return ScoreCut(_cut(name, options.value), reading, options.least)
+        return cut_by(_cut(name, options.value))
     cuts = calibration.cuts(name, reading.channel) if calibration is not None else {}
     if not cuts:
         fitted = calibration.channels(name) if calibration is not None else []
@@ -87,7 +89,7 @@ def _score_cut(name: str, options: SelectionOptions, calibration: Calibration | 
             "--library DIR --queries F` or set its value"
         )
     # A kind without labelled queries is not cut: only `most` and the budget hold.
-    return ScoreCut(TopK(options.most), reading, options.least, cuts)
+    return cut_by(TopK(options.most), domains=cuts)
 
 
 def _cut(name: str, value: float) -> Cut:

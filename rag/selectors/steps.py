@@ -55,16 +55,22 @@ class ScoreCut:
     `domains` holds cuts for parts of the library ("case/radiology", "case", "page"); a hit belongs to the most specific
     one named, and `cut` serves the kinds that are not named. A part of which no hit has the score that is read is not
     cut at all. `least` hits are kept over all parts, as far as there are any: then the best ranked are taken back.
+    `head`: every hit is read, and only those among the first `head` may be kept: a kind that is cut leaves no room for
+    hits of another kind that the search ranked far behind. In a list of several kinds these were mostly wrong
+    (docs/choose-how-many.md).
     """
 
     cut: Cut
     reading: ScoreReading = field(default_factory=ScoreReading)
     least: int = 1
     domains: Mapping[str, Cut] = field(default_factory=dict)
+    head: int | None = None
 
     def __post_init__(self) -> None:
         if self.least < 0:
             raise ConfigError(f"selection: least is {self.least}; it must be 0 or more")
+        if self.head is not None and self.head < 1:
+            raise ConfigError(f"selection: head is {self.head}; it must be at least 1")
 
     def reasons(self, hits: Sequence[Hit]) -> list[str | None]:
         parts: dict[str, list[int]] = {}
@@ -75,6 +81,9 @@ class ScoreCut:
             cut = self.domains.get(name, self.cut)
             for place, words in zip(places, self._said(cut, [hits[place] for place in places]), strict=True):
                 found[place] = words
+        if self.head is not None:
+            behind = f"behind the first {self.head} places"
+            found[self.head :] = [words or behind for words in found[self.head :]]
         missing = self.least - found.count(None)
         for place in [place for place, words in enumerate(found) if words is not None][: max(0, missing)]:
             found[place] = None

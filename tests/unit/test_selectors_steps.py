@@ -71,6 +71,22 @@ def test_kinds_are_cut_apart_because_their_scores_do_not_compare():
     assert kept(ScoreCut(LargestGap(1, 9), DENSE), hits) == ["p0", "c1", "c3"]
 
 
+def test_a_kind_that_is_cut_leaves_no_room_for_another_far_behind():
+    hits = [
+        page(0, dense=0.9),
+        page(1, dense=0.1),
+        case(2, dense=0.8),
+        page(3, dense=0.05),
+        case(4, dense=0.79),
+        case(5, dense=0.1),
+    ]
+    step = ScoreCut(LargestGap(1, 9), DENSE, head=3)
+    assert kept(step, hits) == ["p0", "c2"]
+    assert step.reasons(hits)[4] == "behind the first 3 places"
+    assert kept(ScoreCut(LargestGap(1, 9), DENSE, head=5), hits) == ["p0", "c2", "c4"]
+    assert kept(ScoreCut(Above(0.95), DENSE, least=2, head=1), hits) == ["p0", "p1"]
+
+
 def test_a_domain_has_its_own_threshold_and_its_kind_the_rest():
     hits = [case(0, "radiology", dense=0.6), case(1, "pathology", dense=0.6), page(2, dense=0.6)]
     cuts = {"case/radiology": Above(0.7), "case": Above(0.5)}
@@ -146,6 +162,7 @@ def test_words_in_common():
     "wrong",
     [
         lambda: ScoreCut(TopK(1), least=-1),
+        lambda: ScoreCut(TopK(1), head=0),
         lambda: Diversity(word_overlap, share=1.1),
         lambda: Diversity(word_overlap, per_kind=0),
         lambda: ClusterCap(lambda passages: [None for _ in passages], most=0),
