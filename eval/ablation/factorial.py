@@ -10,7 +10,7 @@ import numpy as np
 from eval.ablation.comparison import AnalysisOptions, baseline_cell
 from eval.ablation.confidence import ABSTAINED, CONFIDENCE
 from eval.ablation.pairing import Scores, measured_cells, scores_of
-from eval.ablation.results import AblationResult, Cell
+from eval.ablation.results import AblationResult, Cell, level_text
 from eval.statistics_effects import ComparisonOptions
 from eval.statistics_factors import Design, Effect, interactions, main_effects
 from eval.statistics_families import holm
@@ -86,7 +86,7 @@ def is_crossed(cells: list[Cell]) -> bool:
 
 
 def _levels(cell: Cell) -> dict[str, str]:
-    return {factor: str(level) for factor, level in cell.levels.items()}
+    return {factor: level_text(level) for factor, level in cell.levels.items()}
 
 
 def _effects(result: AblationResult, scores: Scores, cells: list[Cell], options: AnalysisOptions) -> FactorialFigures:
@@ -113,7 +113,9 @@ def _level_order(result: AblationResult) -> Callable[[tuple[str, str]], tuple[in
     """The place of a factor's level in the file; what the file does not name comes last."""
     factors = {factor: place for place, factor in enumerate(result.factors)}
     levels = {
-        (factor, str(level)): place for factor, known in result.factors.items() for place, level in enumerate(known)
+        (factor, level_text(level)): place
+        for factor, known in result.factors.items()
+        for place, level in enumerate(known)
     }
     last = len(factors) + len(levels)
     return lambda level: (factors.get(level[0], last), levels.get(level, last), level[1])
